@@ -1,0 +1,60 @@
+"""The runtime's source as it stands in an emitted module: one text, imports apart, in order of dependence."""
+
+from __future__ import annotations
+
+import ast
+from functools import lru_cache
+from importlib.resources import files
+
+MODULES = ("program", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
+
+
+@lru_cache(maxsize=1)
+def runtime_source() -> tuple[str, frozenset[str], frozenset[str]]:
+    """The runtime's code without its imports, the import lines it needs, and the names it defines."""
+    bodies, imports, defined = [], set(), set()
+    for name in MODULES:
+        text = files("recc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        lines = text.splitlines()
+        dropped: set[int] = set()
+        for node in tree.body:
+            span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                dropped |= set(span)
+                if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("recc")):
+                    imports.add(ast.unparse(node))
+            elif node is tree.body[0] and isinstance(node, ast.Expr):
+                dropped |= set(span)
+            else:
+                defined |= _names(node)
+        heading = (ast.get_docstring(tree) or "").splitlines()[0]
+        code = "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped).strip("\n")
+        bodies.append(f"# --- {heading.rstrip('.')} ---\n\n\n{code}")
+    return "\n\n\n".join(bodies), frozenset(imports), frozenset(defined)
+
+
+def merged_imports(lines: frozenset[str]) -> str:
+    """Import lines, with one `from` for each module, standard library first, as a formatter would sort them."""
+    plain: set[str] = set()
+    named: dict[str, set[str]] = {}
+    for line in lines:
+        node = ast.parse(line).body[0]
+        if isinstance(node, ast.Import):
+            plain |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            named.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
+    standard = [f"import {name}" for name in sorted(plain) if name != "torch"]
+    standard += [f"from {module} import {', '.join(sorted(items))}" for module, items in sorted(named.items()) if module != "torch"]
+    third = ["import torch"] + [f"from torch import {', '.join(sorted(items))}" for module, items in named.items() if module == "torch"]
+    return "\n".join(standard) + "\n\n" + "\n".join(third)
+
+
+def _names(node: ast.stmt) -> set[str]:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()

@@ -1,0 +1,203 @@
+"""The end of an emitted module: its specification for the runtime, and the functions that a user calls."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import dataclass
+
+from recc.backends.torch.program import PrintedProgram
+from recc.backends.torch.promises import promised
+from recc.ir.nodes import Recurrence, Var
+from recc.passes.cost import Cost
+
+# Measured on a two-core CPU in float32: what a torch call costs, and what an element of a call costs.
+CALL_SECONDS = 5e-6
+ELEMENT_SECONDS = 4e-10
+OPTIONS = ("initial_state", "output_final_state", "cu_seqlens", "reverse", "method", "backend")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the compiler decided: the default method and backend, why there is no scan (if so), what `explain` says."""
+
+    method: str
+    backend: str
+    refusal: str
+    explanation: str
+
+
+def print_interface(
+    recurrence: Recurrence, programs: dict[str, PrintedProgram], costs: tuple[Cost, Cost], choices: Choices
+) -> str:
+    """Named tuples, the specification, the callable with `step`, `initial_state` and `explain`."""
+    outputs = tuple(item.var for item in recurrence.outputs)
+    states = tuple(state.var for state in recurrence.states)
+    title = "".join(part.capitalize() for part in recurrence.name.split("_"))
+    parts = [_named_tuple(f"{title}Outputs", outputs, "outputs"), _named_tuple(f"{title}State", states, "states")]
+    parts.append(_cost(costs))
+    parts.append(f"EXPLANATION = {_literal(choices.explanation)}")
+    parts.append(_spec(recurrence, programs, title, choices))
+    parts += [_function(recurrence, choices), _step(recurrence), _initial_state(recurrence)]
+    name = recurrence.name
+    parts.append(
+        f"{name}.step = _step\n{name}.initial_state = _initial_state\n{name}.explain = lambda: EXPLANATION\n"
+        f"__all__ = [\"{name}\"]"
+    )
+    bar = "# " + "-" * 76
+    return f"{bar}\n# Interface\n{bar}\n\n\n" + "\n\n\n".join(part for part in parts if part)
+
+
+def _named_tuple(name: str, variables: tuple[Var, ...], what: str) -> str:
+    if len(variables) == 1:
+        return ""
+    fields = "\n".join(f"    {_public(var.name)}: Tensor" for var in variables)
+    return f'class {name}(NamedTuple):\n    """The {what}, in order of declaration."""\n\n{fields}'
+
+
+def _cost(costs: tuple[Cost, Cost]) -> str:
+    lines = []
+    sizes: dict[str, None] = {}
+    for cost in costs:
+        for monomial, _ in cost.elements:
+            sizes |= {size: None for size in monomial if isinstance(size, str)}
+    for name, cost in zip(("once", "scanned"), costs, strict=True):
+        terms = [" * ".join([*([str(n)] if n > 1 or not m else []), *map(_size, m)]) for m, n in cost.elements]
+        lines.append(f"    {name} = {CALL_SECONDS} * {cost.calls}, {ELEMENT_SECONDS} * rows * ({' + '.join(terms) or '0'})")
+    head = "".join(f'    {_size(size)} = sizes["{size}"]\n' for size in sizes)
+    return (
+        "def estimate(sizes, steps, rows):\n"
+        '    """Seconds that a sequential walk and a scan are expected to take: calls, and elements that they touch."""\n'
+        f"{head}" + "\n".join(lines) + "\n"
+        "    depth = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)\n"
+        "    return steps * (once[0] + once[1]), depth * scanned[0] + steps * scanned[1]"
+    )
+
+
+def _size(size: str | int) -> str:
+    return str(size)
+
+
+def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: str, choices: Choices) -> str:
+    ports = {
+        "inputs": recurrence.inputs,
+        "params": recurrence.params,
+        "states": tuple(state.var for state in recurrence.states),
+        "outputs": tuple(item.var for item in recurrence.outputs),
+    }
+    lines = [f"        {kind}=({''.join(_port(var) + ', ' for var in variables).rstrip()})," for kind, variables in ports.items()]
+    signature = "\n".join([f'        name="{recurrence.name}",', *lines, f"        sizes={dict(recurrence.sizes)!r},"])
+    rest = [textwrap.indent(f"{name}={programs[name].value},", "    ") for name in ("primal", "adjoint", "tangent")]
+    rest += ["    start=start,", '    key="KEY",']
+    if len(ports["outputs"]) > 1:
+        rest.append(f"    outputs_type={title}Outputs,")
+    if len(ports["states"]) > 1:
+        rest.append(f"    states_type={title}State,")
+    if choices.refusal:
+        rest.append(f"    refusal={_literal(choices.refusal)},")
+    rest.append("    cost=estimate,")
+    tests = promised(recurrence)
+    if tests:
+        texts = ", ".join(_literal(text) for text, _ in tests)
+        rest.append(f"    promises=(({texts},), promises),")
+    return f"SPEC = Spec(\n    signature=Signature(\n{signature}\n    ),\n" + "\n".join(rest) + "\n)"
+
+
+def _port(var: Var) -> str:
+    axes = ", ".join(f'"{size}"' if isinstance(size, str) else str(size) for size in var.sizes)
+    return f'Port("{var.name}", ({axes}{"," if len(var.sizes) == 1 else ""}){", True" if var.complex else ""})'
+
+
+def _literal(text: str) -> str:
+    """A string literal, over several lines if the text has several."""
+    if "\n" not in text:
+        return repr(text)
+    lines = "\n".join(f"    {line + chr(10)!r}" for line in text.rstrip("\n").split("\n"))
+    return f"(\n{lines}\n)"
+
+
+def _public(name: str) -> str:
+    """A name as a parameter of a function; the options of a call come first."""
+    return f"{name}_" if name in OPTIONS or name in ("state", "batch_size", "lanes", "dtype", "device") else name
+
+
+def _shapes(variables: tuple[Var, ...], leading: str) -> list[str]:
+    lines = []
+    for var in variables:
+        axes = "".join(f", {size}" for size in var.sizes)
+        lines.append(f"        {_public(var.name)}: ({leading}{axes}){', complex' if var.complex else ''}")
+    return lines
+
+
+def _function(recurrence: Recurrence, choices: Choices) -> str:
+    arguments = [_public(var.name) for var in recurrence.inputs + recurrence.params]
+    given = ", ".join(arguments)
+    inputs = "".join(f"{_public(var.name)}, " for var in recurrence.inputs)
+    params = "".join(f"{_public(var.name)}, " for var in recurrence.params)
+    options = (
+        "initial_state=None,\n    output_final_state=False,\n    cu_seqlens=None,\n    reverse=False,\n"
+        f'    method="{choices.method}",\n    backend="{choices.backend}",'
+    )
+    doc = _documentation(recurrence)
+    return (
+        f"def {recurrence.name}(\n    {given},\n    *,\n    {options}\n):\n{doc}\n"
+        f"    return call(\n        SPEC, ({inputs.rstrip()}), ({params.rstrip()}),\n"
+        "        initial_state, output_final_state, cu_seqlens, reverse, method, backend,\n    )"
+    )
+
+
+def harmless(text: str) -> str:
+    """Text that cannot end the string that it stands in."""
+    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    text = "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text + " " if text.endswith('"') else text
+
+
+def _documentation(recurrence: Recurrence) -> str:
+    about = inspect.cleandoc(recurrence.doc) if recurrence.doc else f"The recurrence {recurrence.name}."
+    lines = [*harmless(about).splitlines(), "", "Inputs, with lanes that broadcast:"]
+    lines += [line[4:] for line in _shapes(recurrence.inputs, "B, T, *lanes")]
+    if recurrence.params:
+        lines += ["Params, constant in time, also with a batch dimension in front:"]
+        lines += [line[4:] for line in _shapes(recurrence.params, "*lanes")]
+    outputs = tuple(item.var for item in recurrence.outputs)
+    states = tuple(state.var for state in recurrence.states)
+    lines += ["Returns the outputs, and the final states or None:"]
+    lines += [line[4:] for line in _shapes(outputs, "B, T, *lanes")]
+    lines += [line[4:] for line in _shapes(states, "B, *lanes")]
+    lines += [
+        "",
+        "`initial_state` is what `output_final_state=True` returned before, or `initial_state(...)`. Packed sequences",
+        "are `(1, total, ...)` with their boundaries `cu_seqlens`, N + 1 whole numbers from 0 to total. `reverse`",
+        "runs from the last step to the first. Raises ValueError or TypeError for arguments that do not fit.",
+    ]
+    body = "\n".join(f"    {line}".rstrip() for line in lines)
+    return f'    """{body.lstrip()}\n    """'
+
+
+def _step(recurrence: Recurrence) -> str:
+    given = ", ".join(_public(var.name) for var in recurrence.inputs + recurrence.params)
+    inputs = "".join(f"{_public(var.name)}, " for var in recurrence.inputs)
+    params = "".join(f"{_public(var.name)}, " for var in recurrence.params)
+    return (
+        f"def _step(state, {given}):\n"
+        '    """One token: inputs (B, *lanes, ...) without time; returns the outputs and the new state."""\n'
+        f"    return step_call(SPEC, state, ({inputs.rstrip()}), ({params.rstrip()}))"
+    )
+
+
+def _initial_state(recurrence: Recurrence) -> str:
+    known = dict(recurrence.sizes)
+    sizes = dict.fromkeys(
+        size for state in recurrence.states for size in state.var.sizes if isinstance(size, str) and size not in known
+    )
+    params = [_public(var.name) for var in recurrence.params]
+    optional = "".join(f"{name}=None, " for name in [*params, *sizes])
+    given = "{" + ", ".join(f'"{size}": {size}' for size in sizes) + "}"
+    values = "".join(f"{name}, " for name in params)
+    return (
+        f"def _initial_state(batch_size, lanes=(), *, {optional}dtype=torch.float32, device=None):\n"
+        '    """The state before the first step, (batch_size, *lanes, ...); axes that no param has are given by size."""\n'
+        f"    sizes = {{size: number for size, number in {given}.items() if number is not None}}\n"
+        f"    return initial_state(SPEC, batch_size, lanes, sizes, ({values.rstrip()}), dtype, device)"
+    )

@@ -1,0 +1,143 @@
+"""The emitted module: equations first, then what walks them over time, then the function that a user calls."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import keyword
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from recc.backends.torch.functions import Argument, Context, function
+from recc.backends.torch.interface import Choices, harmless, print_interface
+from recc.backends.torch.inlining import merged_imports, runtime_source
+from recc.backends.torch.program import PrintedProgram, print_program
+from recc.backends.torch.promises import promised
+from recc.backends.torch.start import print_start
+from recc.diagnostics import Diagnostic, SpecError
+from recc.ir.nodes import Recurrence, Size
+from recc.passes.adjoint import adjoint
+from recc.passes.analyse import analyse
+from recc.passes.cost import Cost, cost_of
+from recc.passes.lower_scan import LevelPlan, lower_scan
+from recc.passes.order_axes import order_axes
+from recc.passes.schedule import Shapes
+from recc.passes.tangent import tangent
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a module comes from, for its header: the spec's path and hash, the version, the command."""
+
+    path: str
+    sha256: str
+    version: str
+    command: str
+
+
+def emit_module(recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None, origin: Origin, choices: Choices) -> str:
+    """The text of a standalone module that exports the recurrence under its name.
+
+    Raises: SpecError if the recurrence's name is one that the module needs for itself."""
+    source, imports, defined = runtime_source()
+    _free_name(recurrence, defined)
+    shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
+    context = Context(dict(recurrence.sizes), _ranks(recurrence))
+    programs = {"primal": print_program(order_axes(recurrence, context.ranks), levels, "primal", shapes, context)}
+    for name, derived in (("adjoint", adjoint(recurrence)), ("tangent", tangent(recurrence))):
+        programs[name] = _derived(derived, name, levels is not None, shapes, context)
+    promises = _promises(recurrence, context)
+    equations = [_section(title, programs[name].text) for name, title in PARTS]
+    equations.append(_section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises])))
+    helpers = _helpers(context.helpers)
+    interface = print_interface(recurrence, programs, _cost(recurrence, levels), choices)
+    body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), interface])
+    key = hashlib.sha256(body.encode()).hexdigest()[:16]
+    body = body.replace('key="KEY"', f'key="{key}"')
+    head = f'{_docstring(recurrence, origin)}\n\n{merged_imports(imports | {"import math", "from typing import NamedTuple"})}'
+    return f"{head}\n\n{body}\n"
+
+
+PARTS = (
+    ("primal", "Equations"),
+    ("adjoint", "Adjoint: the gradient, a recurrence that runs backwards in time"),
+    ("tangent", "Tangent: directional derivatives"),
+)
+
+
+def _derived(
+    recurrence: Recurrence, name: str, scanned: bool, shapes: Shapes, context: Context
+) -> PrintedProgram:
+    """A derivative's program; it scans only where the recurrence itself does."""
+    recurrence = order_axes(recurrence, context.ranks)
+    levels = lower_scan(recurrence, analyse(recurrence)) if scanned else None
+    return print_program(recurrence, levels, name, shapes, context)
+
+
+def _free_name(recurrence: Recurrence, defined: frozenset[str]) -> None:
+    taken = defined | {"torch", "math", "Tensor", "SPEC", "EXPLANATION", "NamedTuple"}
+    if recurrence.name in taken or keyword.iskeyword(recurrence.name) or keyword.issoftkeyword(recurrence.name):
+        message = f"a generated module needs the name `{recurrence.name}` for itself"
+        raise SpecError([Diagnostic("E395", message, recurrence.span, hints=("give the recurrence another name",))])
+
+
+def _ranks(recurrence: Recurrence) -> dict[Size, int]:
+    """The order of sizes in states, then params, inputs and outputs: values keep to it where they can."""
+    ranks: dict[Size, int] = {}
+    variables = [state.var for state in recurrence.states] + [*recurrence.params, *recurrence.inputs]
+    variables.sort(key=lambda var: -len(var.sizes))
+    for var in variables + [out.var for out in recurrence.outputs]:
+        for size in var.sizes:
+            ranks.setdefault(size, len(ranks))
+    return ranks
+
+
+def _section(title: str, text: str) -> str:
+    bar = "# " + "-" * 76
+    return f"{bar}\n# {title}\n{bar}\n\n\n{text}"
+
+
+def _docstring(recurrence: Recurrence, origin: Origin) -> str:
+    """The module's docstring; what a user wrote is put where it can only be text."""
+    about = inspect.cleandoc(recurrence.doc) if recurrence.doc else "a recurrence"
+    text = (
+        f"{recurrence.name}: {about}\n\n"
+        f"Generated by recc {origin.version} from {Path(origin.path).name} (sha256 {origin.sha256[:16]}).\n"
+        f"Command: {origin.command}\n"
+    )
+    return f'"""{harmless(text)}"""'
+
+
+def _helpers(used: set[str]) -> list[str]:
+    if not used:
+        return []
+    text = files("recc.backends.torch").joinpath("helpers.py").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    found = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name in used:
+            found.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+    return found
+
+
+def _promises(recurrence: Recurrence, context: Context) -> list[str]:
+    """A function that checks promised ranges and asserts, for debug mode."""
+    tests = promised(recurrence)
+    if not tests:
+        return []
+    arguments = (Argument("inputs", recurrence.inputs), Argument("params", recurrence.params))
+    results = tuple((test, test.axes, None) for _, test in tests)
+    doc = "Whether each promise of the spec holds, elementwise."
+    return [function("promises", doc, arguments, (), (results,), context)]
+
+
+def _cost(recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None) -> tuple[Cost, Cost]:
+    """The cost of one step sequentially, and of one step of a scan (all of its passes)."""
+    once = cost_of(recurrence.lets, recurrence.updates + tuple(item.expr for item in recurrence.outputs))
+    scanned = once
+    for level in levels or ():
+        scanned = scanned + cost_of(level.compose.lets, level.compose.updates)
+    return once, scanned
+

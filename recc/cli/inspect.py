@@ -1,0 +1,79 @@
+"""``recc check``, ``recc explain`` and ``recc list``: what there is to know about a spec without compiling it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recc.cli.arguments import Settings, SpecArgument, SpecArguments, check_names, find_spec, parse_settings
+from recc.cli.output import show_error, show_table, show_text
+
+
+def check(specs: SpecArguments, settings: Settings = []) -> None:  # noqa: B006
+    """Check specs: one line for each good recurrence, and everything that is wrong with the others.
+
+    Examples:
+
+      recc check my.rec
+
+      recc check specs/*.rec
+    """
+    from recc.compiler import front
+    from recc.diagnostics import SpecError
+
+    constants = parse_settings(settings)
+    failed = False
+    for argument, source in [(argument, find_spec(argument)) for argument in specs]:
+        try:
+            check_names(source, constants)
+            for recurrence in front(source, constants).recurrences:
+                show_text(f"ok  {recurrence.name}  ({argument})\n")
+        except SpecError as error:
+            show_error(error)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def explain(
+    spec: SpecArgument,
+    json: Annotated[bool, typer.Option("--json", help="For programs: the same as JSON.")] = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Explain a spec: structure, proofs and refusals, the methods it admits with their costs, and the choice.
+
+    Examples:
+
+      recc explain gru
+
+      recc explain deltaproduct --set n=3 --json
+    """
+    from recc.compiler import analyse
+
+    source, constants = find_spec(spec), parse_settings(settings)
+    check_names(source, constants)
+    report = analyse(source, constants)
+    show_text((report.json() if json else report.text()).rstrip("\n") + "\n")
+
+
+def list_specs() -> None:
+    """List the specs that ship with recc. Each name can be used wherever a SPEC is asked for."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from recc.catalogue import shipped
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is")
+    for name, path in shipped().items():
+        table.add_row(name, escape(_first_line(path)))
+    show_table(table)
+
+
+def _first_line(path: Path) -> str:
+    from recc.frontend.parse import parse_file
+
+    doc = next((recurrence.doc for recurrence in parse_file(path).recurrences if recurrence.doc), "")
+    return doc.strip().partition("\n")[0]

@@ -1,0 +1,247 @@
+"""Reverse mode: the gradient of a recurrence is a recurrence that runs backwards in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from recc.ir.build import ONE, ZERO, binary, conjunction, div, equal_positions, mul, neg, total, unary, where
+from recc.ir.nodes import (
+    Arange,
+    Axis,
+    Binary,
+    Const,
+    Expr,
+    Fold,
+    Let,
+    Output,
+    Recurrence,
+    Reduce,
+    Ref,
+    Roll,
+    Solve,
+    State,
+    Unary,
+    Var,
+    Where,
+    Window,
+    formal,
+)
+from recc.ir.traverse import bound_axes, define, names, substitute
+from recc.passes.partials import binary_partials, extremum_share, is_linear, softmax_weight, unary_partial
+from recc.passes.tidy import Namer, flatten, tidy, used_names
+
+
+def adjoint(recurrence: Recurrence) -> Recurrence:
+    """The recurrence of the cotangents, to be run backwards in time.
+
+    Its inputs are the recurrence's inputs, each state on entry to the step (under the state's name) and a cotangent
+    `g_o` for each output `o`; its params are the recurrence's; its states `d_S` carry the cotangents of the states,
+    from the final state's back to the initial state's; its outputs are the cotangents of the inputs, its totals those
+    of the params. Complex cotangents follow torch: dL/dx = dL/d(re x) + i dL/d(im x)."""
+    flat = flatten(recurrence)
+    namer = Namer(used_names(flat))
+    outputs = [Var(namer(f"g_{out.name}"), out.var.sizes, out.var.complex) for out in flat.outputs]
+    states = [Var(namer(f"d_{state.name}"), state.var.sizes, state.var.complex) for state in flat.states]
+    tape = Tape(flat.lets, namer, {var.name: var for var in flat.variables})
+    for state, update in zip(states, flat.updates, strict=True):
+        tape.seed(update, state.ref())
+    for var, out in zip(outputs, flat.outputs, strict=True):
+        tape.seed(out.expr, var.ref())
+    tape.sweep()
+
+    def results(variables: tuple[Var, ...]) -> tuple[Output, ...]:
+        return tuple(
+            Output(Var(namer(f"d_{var.name}"), var.sizes, var.complex), tape.cotangent(var)) for var in variables
+        )
+
+    entry = tuple(replace(state.var, interval=None) for state in flat.states)
+    backward = Recurrence(
+        name=f"{recurrence.name}_adjoint",
+        inputs=flat.inputs + entry + tuple(outputs),
+        params=flat.params,
+        states=tuple(State(var, ZERO) for var in states),
+        updates=tuple(tape.cotangent(var) for var in entry),
+        outputs=results(flat.inputs),
+        totals=results(flat.params),
+        lets=flat.lets + tuple(tape.lets),
+        sizes=flat.sizes,
+        constants=flat.constants,
+    )
+    return tidy(backward)
+
+
+def gradient(lets: tuple[Let, ...], loss: Expr, wrt: Var, namer: Namer) -> tuple[tuple[Let, ...], Expr | None]:
+    """The derivative of a scalar by a name's present value, holding fixed whatever does not come after that value.
+
+    Returns the definitions that it needs and the result over `formal(wrt.sizes)`; None if the loss does not depend
+    on the name."""
+    stub = Recurrence("loss", lets=lets, outputs=(Output(Var("loss"), loss),))
+    flat = flatten(stub, namer)
+    tape = Tape(tuple(let for let in flat.lets if let.name != wrt.name), namer, {wrt.name: wrt})
+    tape.seed(flat.outputs[0].expr, ONE)
+    tape.sweep()
+    if not tape.reached(wrt.name):
+        return (), None
+    own = {let.name for let in lets}
+    renamed = [let for let in flat.lets if let.name not in own]
+    return tuple(renamed) + tuple(tape.lets), tape.cotangent(wrt)
+
+
+class Tape:
+    """One reverse sweep over flat definitions: collects contributions to each name, last use first.
+
+    A cotangent comes with a mask where it passed a `where`: the side that was not taken must contribute nothing, so
+    a product with a partial derivative (which may be infinite there) is only formed under the mask."""
+
+    def __init__(self, lets: tuple[Let, ...], namer: Namer, variables: dict[str, Var]):
+        self.lets: list[Let] = []
+        self._flat = lets
+        self._namer = namer
+        self._axes = {let.name: let.axes for let in lets} | {name: formal(v.sizes) for name, v in variables.items()}
+        self._kinds = {let.name: let.kind for let in lets} | {name: v.kind for name, v in variables.items()}
+        self._parts: dict[str, list[Expr]] = {}
+        self._masks: dict[str, Expr | None] = {}
+        self._depends = self._dependents(variables)
+
+    def _dependents(self, variables: dict[str, Var]) -> set[str]:
+        reached = set(variables)
+        for let in self._flat:
+            if names(let.expr) & reached:
+                reached.add(let.name)
+        return reached
+
+    def reached(self, name: str) -> bool:
+        return name in self._parts
+
+    def seed(self, expr: Expr, cotangent: Expr) -> None:
+        """Start from a leaf and its cotangent, over the leaf's own axes plus those that it is constant along."""
+        self._collect(expr, cotangent, cotangent.axes, None)
+
+    def sweep(self) -> None:
+        for let in reversed(self._flat):
+            if let.name in self._parts:
+                self._propagate(let)
+
+    def cotangent(self, var: Var) -> Expr:
+        """What was collected for a variable: an expression over its axes, which may lack some."""
+        parts = self._parts.get(var.name)
+        return _sum(parts) if parts else ZERO
+
+    def _propagate(self, let: Let) -> None:
+        collected = _sum(self._parts[let.name])
+        named = define(self._namer(f"d_{let.name}"), collected, temporary=True)
+        self.lets.append(named)
+        g = Ref(named.name, collected.axes, named.kind)
+        mask = self._masks[let.name]
+        for part, contribution, test in self._contributions(let.expr, let.ref(), g):
+            scope = let.axes + tuple(axis for axis in bound_axes(let.expr) if axis not in let.axes)
+            active = conjunction(mask, test) if test is not None else mask
+            if active is not None and not is_linear(let.expr) and test is None:
+                contribution = where(active, contribution, ZERO)
+            self._collect(part, contribution, scope, active)
+
+    def _collect(self, leaf: Expr, contribution: Expr, scope: tuple[Axis, ...], mask: Expr | None) -> None:
+        """Add a contribution over `scope` to the leaf's name, over the name's own axes."""
+        if not isinstance(leaf, Ref) or leaf.name not in self._depends or self._kinds[leaf.name] == "bool":
+            return
+        if self._kinds[leaf.name] != "complex":
+            contribution = unary("real", contribution)
+        summed = tuple(axis for axis in scope if axis not in leaf.axes)
+        placed = self._place(leaf, total(contribution, summed), ZERO)
+        self._parts.setdefault(leaf.name, []).append(placed)
+        if mask is not None:
+            over = tuple(axis for axis in summed if axis in mask.axes)
+            mask = self._place(leaf, Reduce("any", mask, over) if over else mask, Const(False))
+        if leaf.name in self._masks:
+            known = self._masks[leaf.name]
+            mask = None if mask is None or known is None else Binary("or", known, mask)
+        self._masks[leaf.name] = mask
+
+    def _place(self, leaf: Ref, value: Expr, outside: Expr) -> Expr:
+        """From the axes that the leaf's index names to the name's own: zero beside a fixed place or a diagonal."""
+        own = self._axes[leaf.name]
+        places: dict[Axis, Axis | int] = {}
+        tests: list[Expr] = []
+        for axis, item in zip(own, leaf.index, strict=True):
+            if isinstance(item, int):
+                tests.append(equal_positions(axis, item))
+            elif item in places:
+                tests.append(equal_positions(axis, places[item]))
+            else:
+                places[item] = axis
+        value = substitute(value, places)
+        for test in tests:
+            value = Where(test, value, outside)
+        return value
+
+    def _contributions(self, expr: Expr, out: Ref, g: Expr) -> list[tuple[Expr, Expr, Expr | None]]:
+        """(part, contribution, condition under which the part matters) for each part of one operation."""
+        match expr:
+            case Unary():
+                return [(expr.x, c, None) for c in _unary_contribution(expr, out, g)]
+            case Binary(op, x, y):
+                partials = zip((x, y), binary_partials(op, x, y, out), strict=True)
+                return [(part, _times(g, partial), None) for part, partial in partials if partial is not None]
+            case Where(test, x, y):
+                other = unary("not", test)
+                return [(x, where(test, g, ZERO), test), (y, where(test, ZERO, g), other)]
+            case Reduce(op, x, over):
+                return [(x, c, None) for c in _reduce_contribution(op, x, over, out, g)]
+            case Roll(x, axis, shift):
+                return [(x, Roll(_spread(g, axis), axis, -shift), None)]
+            case Window(x, axis, tap, wrap):
+                return [(x, Fold(_spread(_spread(g, axis), tap), axis, tap, wrap), None)]
+            case Fold(x, axis, tap, wrap):
+                return [(x, Window(_spread(g, axis), axis, tap, wrap), None)]
+            case Solve(matrix, rhs, row, col):
+                back = Solve(unary("conj", matrix), _spread(g, col), col, row)
+                return [(rhs, back, None), (matrix, neg(mul(back, unary("conj", out))), None)]
+            case _:
+                return [(expr, g, None)]
+
+
+def _sum(parts: list[Expr]) -> Expr:
+    result = parts[0]
+    for part in parts[1:]:
+        result = binary("add", result, part)
+    return result
+
+
+def _times(g: Expr, partial: Expr) -> Expr:
+    return mul(g, unary("conj", partial))
+
+
+def _spread(expr: Expr, axis: Axis) -> Expr:
+    """The expression with an axis that it may be constant along: structured nodes need it to be there."""
+    return expr if axis in expr.axes else Binary("add", expr, Binary("mul", ZERO, Arange(axis)))
+
+
+def _unary_contribution(node: Unary, out: Ref, g: Expr) -> list[Expr]:
+    x = node.x
+    match node.op:
+        case "real":
+            return [unary("real", g)]
+        case "imag":
+            return [mul(Const(1j), unary("real", g))]
+        case "conj":
+            return [unary("conj", g)]
+        case "abs" if x.kind == "complex":
+            size = where(binary("eq", out, ZERO), ONE, out)
+            return [mul(unary("real", g), div(x, size))]
+        case op:
+            partial = unary_partial(op, x, out)
+            return [] if partial is None else [_times(g, partial)]
+
+
+def _reduce_contribution(op: str, x: Expr, over: tuple[Axis, ...], out: Ref, g: Expr) -> list[Expr]:
+    match op:
+        case "sum":
+            return [g]
+        case "logsumexp":
+            return [mul(g, softmax_weight(x, out))]
+        case "max" | "min":
+            share = extremum_share(x, out, op)
+            count = binary("max", Reduce("sum", share, over), ONE)
+            return [mul(share, div(g, count))]
+        case _:
+            return []

@@ -1,0 +1,145 @@
+"""Cleaning: `tidy` gives an equal recurrence in which nothing is computed twice, in vain, or without need of a name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from recc.ir.build import refold
+from recc.ir.nodes import Axis, Const, Expr, Let, Output, Recurrence, Ref
+from recc.ir.traverse import canonical, children, define, inline, map_exprs, names, nodes, rebuild, rewrite
+
+# A temporary is merged into its one use while the merged expression stays this small.
+LARGEST_MERGED = 12
+
+
+class Namer:
+    """Gives names that are not taken yet: `S`, `S_1`, `S_2`."""
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self._taken = set(taken)
+
+    def __call__(self, base: str) -> str:
+        name, number = base, 0
+        while name in self._taken:
+            number += 1
+            name = f"{base}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def used_names(recurrence: Recurrence) -> set[str]:
+    """Every name that a new one must not take."""
+    taken = {var.name for var in recurrence.variables}
+    taken |= {let.name for let in recurrence.lets} | {out.name for out in recurrence.outputs + recurrence.totals}
+    return taken | {name for name, _ in recurrence.sizes} | {name for name, _ in recurrence.constants}
+
+
+def tidy(recurrence: Recurrence) -> Recurrence:
+    """Merge equal computations, drop unused ones, fold constants, and put single-use temporaries into their use.
+
+    `x1 = exp(g); x2 = x1 * S; x3 = exp(g)` becomes `x2 = exp(g) * S`.
+    """
+    recurrence = drop_unused(merge_temporaries(recurrence))
+    recurrence = map_exprs(recurrence, lambda expr: rewrite(expr, refold))
+    recurrence = drop_unused(share(flatten(recurrence)))
+    recurrence = merge_temporaries(recurrence)
+    return map_exprs(recurrence, lambda expr: canonical(rewrite(expr, refold)))
+
+
+def roots(recurrence: Recurrence) -> tuple[Expr, ...]:
+    """The expressions that a step is computed for."""
+    results = tuple(item.expr for item in recurrence.outputs + recurrence.totals)
+    return recurrence.updates + results
+
+
+def drop_unused(recurrence: Recurrence) -> Recurrence:
+    """Remove definitions that nothing reads."""
+    needed = set().union(*(names(root) for root in roots(recurrence))) if roots(recurrence) else set()
+    kept: list[Let] = []
+    for let in reversed(recurrence.lets):
+        if let.name in needed:
+            kept.append(let)
+            needed |= names(let.expr)
+    return replace(recurrence, lets=tuple(reversed(kept)))
+
+
+def flatten(recurrence: Recurrence, namer: Namer | None = None) -> Recurrence:
+    """Give every inner operation a name, so that each definition is one operation on names and numbers."""
+    namer = Namer(used_names(recurrence)) if namer is None else namer
+    lets: list[Let] = []
+
+    def leaf(expr: Expr) -> Expr:
+        if not children(expr):
+            return expr
+        let = define(namer("x"), operation(expr), temporary=True)
+        lets.append(let)
+        return Ref(let.name, expr.axes, expr.kind, span=expr.span)
+
+    def operation(expr: Expr) -> Expr:
+        return rebuild(expr, tuple(leaf(part) for part in children(expr)))
+
+    for let in recurrence.lets:
+        flat = replace(let, expr=canonical(operation(let.expr)))
+        lets.append(flat)
+    updates = tuple(leaf(update) for update in recurrence.updates)
+
+    def results(items: tuple[Output, ...]) -> tuple[Output, ...]:
+        return tuple(replace(item, expr=leaf(item.expr)) for item in items)
+
+    outputs, totals = results(recurrence.outputs), results(recurrence.totals)
+    return replace(recurrence, lets=tuple(lets), updates=updates, outputs=outputs, totals=totals)
+
+
+def share(recurrence: Recurrence) -> Recurrence:
+    """Compute equal definitions once; a temporary that only renames another value goes as well."""
+    known: dict[tuple[tuple[Axis, ...], Expr], Let] = {}
+    replaced: dict[str, Let] = {}
+    kept: list[Let] = []
+
+    def current(expr: Expr) -> Expr:
+        present = {name: replaced[name] for name in names(expr) if name in replaced}
+        return canonical(rewrite(inline(expr, present), refold)) if present else expr
+
+    for let in recurrence.lets:
+        let = replace(let, expr=canonical(rewrite(current(let.expr), refold)))
+        twin = known.setdefault((let.axes, let.expr), let)
+        whole = set(let.expr.axes) == set(let.axes)
+        if let.temporary and twin is not let:
+            replaced[let.name] = replace(let, expr=twin.ref())
+        elif let.temporary and whole and isinstance(let.expr, (Ref, Const)):
+            replaced[let.name] = let
+        else:
+            kept.append(let)
+    return map_exprs(replace(recurrence, lets=tuple(kept)), current)
+
+
+def merge_temporaries(recurrence: Recurrence) -> Recurrence:
+    """Put a temporary that is used once into its use, unless that would make the use hard to read."""
+    uses: Counter[str] = Counter()
+    for expr in tuple(let.expr for let in recurrence.lets) + roots(recurrence):
+        uses.update(node.name for node in nodes(expr) if isinstance(node, Ref))
+    waiting: dict[str, Let] = {}
+    kept: list[Let] = []
+
+    def merged(expr: Expr) -> Expr:
+        return inline(expr, {name: waiting[name] for name in names(expr) if name in waiting})
+
+    for let in recurrence.lets:
+        let = replace(let, expr=merged(let.expr))
+        if let.temporary and uses[let.name] == 1 and set(let.expr.axes) == set(let.axes) and _small(let.expr):
+            waiting[let.name] = let
+        else:
+            kept.append(let)
+    recurrence = replace(recurrence, lets=tuple(kept))
+    return replace(
+        recurrence,
+        updates=tuple(merged(update) for update in recurrence.updates),
+        outputs=tuple(replace(item, expr=merged(item.expr)) for item in recurrence.outputs),
+        totals=tuple(replace(item, expr=merged(item.expr)) for item in recurrence.totals),
+    )
+
+
+def _small(expr: Expr) -> bool:
+    return sum(1 for _ in nodes(expr)) <= LARGEST_MERGED

@@ -1,0 +1,1 @@
+"""The PyTorch runtime whose source is inlined in every emitted module."""

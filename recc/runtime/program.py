@@ -1,0 +1,75 @@
+"""What a lowered recurrence is: programs, ports and the specification that a call works from.
+
+Inside programs every tensor has leading dimensions `(B, N, *lanes)` and then its features. `N` is time in `prepare`
+and `finish`, and the number of tiles that are walked side by side in `step` and `compose`. Params are
+`(1 or B, 1, *lanes or 1s, *features)`, so that everything broadcasts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Level(NamedTuple):
+    """States that one pass of a scan solves, once the states of the earlier levels are known.
+
+    `A, b` is the summary of a stretch of steps: what it does to the states, whatever these are at its beginning.
+    """
+
+    states: tuple[int, ...]  # which of the program's states the level solves
+    earlier: tuple[int, ...]  # states of earlier levels that are walked along, as the coefficients depend on them
+    begin: Callable[..., Any]  # (s, c) -> (A, b), the summary of no step at all, shaped after the level's states s
+    compose: Callable[..., Any]  # (earlier, A, b, p_t, c) -> (earlier, A, b) with one more step
+    advance: Callable[..., Any]  # (A, b, s) -> the level's states after the stretch, from those before it
+
+
+class Program(NamedTuple):
+    """One recurrence (a primal, its adjoint or its tangent), as functions on flat tuples of tensors."""
+
+    constants: Callable[..., Any]  # (w) -> c, what depends on the params alone
+    prepare: Callable[..., Any]  # (x, c) -> p, what depends on inputs and params alone, for many steps at once
+    step: Callable[..., Any]  # (s, p_t, c) -> (s, y_t), one step; y_t is what finish needs of it
+    finish: Callable[..., Any]  # (y, p, c) -> (outputs, totals), for many steps at once
+    levels: tuple[Level, ...] = ()  # empty when the recurrence has no scan
+
+
+class Port(NamedTuple):
+    """An input, param, state or output: its name and its feature axes, by name or by size."""
+
+    name: str
+    axes: tuple[str | int, ...] = ()
+    complex: bool = False
+
+
+class Signature(NamedTuple):
+    """What a recurrence takes and returns; `sizes` are the axes whose size was fixed when compiling."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    params: tuple[Port, ...]
+    states: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """A compiled recurrence, as the generated part of a module describes it to the runtime.
+
+    `adjoint` runs backwards in time on inputs, states before each step and output cotangents; its states are the
+    cotangents of the states, its outputs those of the inputs, its totals those of the params. `tangent` runs on
+    inputs and their tangents, params and their tangents, states and their tangents; its outputs are output tangents.
+    """
+
+    signature: Signature
+    primal: Program
+    adjoint: Program
+    tangent: Program
+    start: Callable[..., Any]  # (w, sizes, (B, 1, *lanes), dtype, device) -> states, broadcastable to the full shape
+    key: str  # hash of the module's content; names its operators under torch.compile
+    outputs_type: Callable[..., Any] | None = None  # packs several outputs; None for one
+    states_type: Callable[..., Any] | None = None  # packs several states; None for one
+    refusal: str = ""  # why there is no scan, where there is none
+    cost: Callable[..., Any] | None = None  # (sizes, T, rows) -> (sequential seconds, scan seconds)
+    promises: tuple[tuple[str, ...], Callable[..., Any]] | None = None  # texts, and (x, w) -> their conditions
+    tile: int | None = None  # steps in a tile; chosen by the number of steps when None

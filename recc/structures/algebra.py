@@ -1,0 +1,30 @@
+"""The algebras in which a recurrence can be linear: what plays the part of the sum and what that of the product."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """A semiring by its IR operations.
+
+    `plus` and `reduce` add, `zero` is neutral for them; `times` multiplies, `one` is neutral for it, `over` undoes it."""
+
+    name: str
+    plus: str
+    reduce: str
+    zero: float
+    times: str
+    one: float
+    over: str
+
+
+REAL = Algebra("(+,x)", "add", "sum", 0.0, "mul", 1.0, "div")
+MAX_PLUS = Algebra("(max,+)", "max", "max", -math.inf, "add", 0.0, "sub")
+MIN_PLUS = Algebra("(min,+)", "min", "min", math.inf, "add", 0.0, "sub")
+LOG_SUM = Algebra("(logsumexp,+)", "logaddexp", "logsumexp", -math.inf, "add", 0.0, "sub")
+
+SEMIRINGS = (MAX_PLUS, MIN_PLUS, LOG_SUM)
+LINEAR_FRACTIONAL = "linear-fractional"
