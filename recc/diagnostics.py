@@ -10,6 +10,7 @@ from functools import cached_property
 
 SHOWN_AT_MOST = 20
 _WINDOW = 110
+_LONGEST = 500
 _TAB = 4
 
 
@@ -97,7 +98,7 @@ class Findings:
     """Collects diagnostics, so that one run reports several."""
 
     def __init__(self) -> None:
-        self._found: list[Diagnostic] = []
+        self._found: dict[Diagnostic, None] = {}
 
     def add(
         self,
@@ -113,9 +114,7 @@ class Findings:
         self.extend([Diagnostic(code, message, span, label, tuple(notes), tuple(hints), severity)])
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
-        for diagnostic in diagnostics:
-            if diagnostic not in self._found:
-                self._found.append(diagnostic)
+        self._found.update(dict.fromkeys(diagnostics))
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -235,5 +234,6 @@ def _glyph(character: str, column: int) -> tuple[str, int]:
 
 
 def _visible(text: str) -> str:
-    """Text on one line, with nothing in it that a terminal would obey."""
+    """Text on one line and of readable length, with nothing in it that a terminal would obey."""
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
     return "".join(_glyph(character, 0)[0] if character != "\t" else " " for character in text)

@@ -35,8 +35,6 @@ CHAIN_HINT = "join two of them: `a < b and b < c`"
 _EXPECTED = (
     ({"PLUS", "MUL"}, "an operator"),
     ({"CMP", "_IN"}, "a range"),
-    ({"LPAR"}, "`(`"),
-    ({"LSQB"}, "`[`"),
     ({"RPAR"}, "`)`"),
     ({"RSQB"}, "`]`"),
     ({"EQUAL"}, "`=`"),
@@ -46,6 +44,7 @@ _EXPECTED = (
     ({"_IMPORT"}, "`import`"),
     ({"_NEWLINE"}, "the end of the line"),
     ({"$END"}, "the end"),
+    ({"LPAR", "LSQB"}, "`(` or `[`"),
 )
 _FOUND = re.compile(r'"""|->|[-+*/%@=!<>]=|\*\*|//|[A-Za-z_]\w*|\d[\w.]*|[\s\S]')
 
@@ -105,9 +104,9 @@ def expected_words(expected: frozenset[str]) -> str:
     words = ["an expression"] if {"NAME", "NUMBER", "LPAR"} <= expected else []
     if not words and "NAME" in expected:
         words = ["a name or a size" if "NUMBER" in expected else "a name"]
-    left = set(expected) - ({"LPAR", "LSQB"} if words else set())
+    left = set(expected)
     for names, word in _EXPECTED:
-        if names <= left:
+        if names <= left and not (words and "LPAR" in names):
             words.append(word)
             left -= names
     if len(words) > 1 and words[-1] == "the end of the line" and "an operator" in words:

@@ -201,7 +201,8 @@ class _Scanner:
         hint = SIGN_HINTS.get(text, "")
         if spelling := SPELLED.get(text):
             hint = f"write `{spelling}`"
-        self._report("E103", f"`{text}` is not part of the language", at, at + len(text), hint)
+        what = "a backtick" if text == "`" else f"`{text}`"
+        self._report("E103", f"{what} is not part of the language", at, at + len(text), hint)
 
     def _invisible(self, text: str, at: int) -> None:
         self._code(text, at)

@@ -69,6 +69,8 @@ def spell_name(word: str) -> str:
 
 def foreign_name(word: str) -> tuple[str, str]:
     """Message and hint for a word that has other than ASCII letters."""
+    if len(word) > 60:
+        return "a name with other than ASCII letters, digits and `_` stands here", ""
     spelling = SPELLED.get(word[-1]) or SPELLED.get(word[0])
     base, power = re.fullmatch(r"(.*?)([⁰¹²³⁴⁵⁶⁷⁸⁹]*)", word).groups()  # type: ignore[union-attr]
     if base.isascii() and power:

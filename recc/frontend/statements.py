@@ -147,8 +147,7 @@ class Statements:
         var = scope.declared.get(name)
         if var is not None:
             value = self.declared(name, value, at)
-        base = name if name not in scope.states else f"{name}_1"
-        scope.bound[name] = scope.define(base, value, target.span, sizes=None if var is None else var.sizes)
+        scope.bound[name] = scope.define(name, value, target.span, sizes=None if var is None else var.sizes)
 
     def declared(self, name: str, value: Value, at: syntax.Node) -> Value:
         """A value for a declared name: it has the name's axes, in any order, or none."""

@@ -174,7 +174,7 @@ class Degree:
                 return _scaled(flow)
             if op in ("real", "imag", "conj"):
                 return self._part(expr, flow)
-        raise Refused(expr, f"{_called(op)} of a value that depends on {self._previous(flow)}")
+        raise Refused(expr, f"{_called(op)} of a value that depends on {self._previous(flow)}{self._not_linear()}")
 
     def _part(self, expr: Unary, flow: Flow) -> Flow:
         """Parts of a complex value are linear over the reals: right for real states, wrong for complex ones."""
@@ -210,7 +210,7 @@ class Degree:
         if expr.op == "div" and second and self.algebra is REAL:
             return f"division by a value that depends on {self._previous(second)}"
         if first and second and expr.op not in COMPARISONS:
-            return f"{name} of two values that depend on {self._previous({**first, **second})}"
+            return f"{name} of two values that depend on {self._previous({**first, **second})}{self._not_linear()}"
         return f"{name} of a value that depends on {self._previous({**first, **second})}{self._not_linear()}"
 
     def _not_linear(self) -> str:
@@ -219,7 +219,7 @@ class Degree:
     def _reduce(self, expr: Reduce) -> Flow:
         flow = self.of(expr.x)
         if flow and expr.op != self.algebra.reduce:
-            raise Refused(expr, f"`{expr.op}` over values that depend on {self._previous(flow)}")
+            raise Refused(expr, f"`{expr.op}` over values that depend on {self._previous(flow)}{self._not_linear()}")
         self.accepted += bool(flow)
         return _bound(flow, set(expr.over))
 
@@ -234,7 +234,7 @@ class Degree:
         if matrix:
             raise Refused(expr, f"`solve` with a matrix that depends on {self._previous(matrix)}")
         if flow and self.algebra is not REAL:
-            raise Refused(expr, f"`solve` for a value that depends on {self._previous(flow)}")
+            raise Refused(expr, f"`solve` for a value that depends on {self._previous(flow)}{self._not_linear()}")
         along = frozenset(expr.matrix.axes) - {expr.row} | {expr.col}
         return _bound({p: f | Factor(along, self._fixed(expr.matrix)) for p, f in flow.items()}, {expr.row})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from recc.ir.build import refold
-from recc.ir.nodes import Axis, Const, Expr, Let, Output, Recurrence, Ref
+from recc.ir.nodes import COMPARISONS, LOGICAL, Axis, Binary, Const, Expr, Let, Recurrence, Reduce, Ref, Unary
 from recc.ir.traverse import canonical, children, define, inline, map_exprs, names, nodes, rebuild, rewrite
 
 # A temporary is merged into its one use while the merged expression stays this small.
@@ -65,31 +65,53 @@ def drop_unused(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, lets=tuple(reversed(kept)))
 
 
-def flatten(recurrence: Recurrence, namer: Namer | None = None) -> Recurrence:
-    """Give every inner operation a name, so that each definition is one operation on names and numbers."""
+def flatten(recurrence: Recurrence, namer: Namer | None = None, *, products: bool = False) -> Recurrence:
+    """Give every inner operation a name, so that each definition is one operation on names and numbers.
+
+    With `products`, a product that is summed at once stays inside of its sum: it is one matrix product."""
     namer = Namer(used_names(recurrence)) if namer is None else namer
     lets: list[Let] = []
 
     def leaf(expr: Expr) -> Expr:
         if not children(expr):
             return expr
-        let = define(namer("x"), operation(expr), temporary=True)
+        let = define(namer(_base_name(expr)), operation(expr), temporary=True)
         lets.append(let)
         return Ref(let.name, expr.axes, expr.kind, span=expr.span)
 
     def operation(expr: Expr) -> Expr:
+        if products and isinstance(expr, Reduce) and expr.op == "sum":
+            return rebuild(expr, (factors(expr.x),))
         return rebuild(expr, tuple(leaf(part) for part in children(expr)))
+
+    def factors(expr: Expr) -> Expr:
+        is_product = isinstance(expr, Binary) and expr.op == "mul"
+        return rebuild(expr, tuple(factors(part) for part in children(expr))) if is_product else leaf(expr)
+
+    def skeleton(expr: Expr) -> Expr:
+        if isinstance(expr, Reduce) and expr.op == "sum":
+            return operation(expr)
+        is_sum = isinstance(expr, Binary) and expr.op in ("add", "sub") or isinstance(expr, Unary) and expr.op == "neg"
+        return rebuild(expr, tuple(skeleton(part) for part in children(expr))) if is_sum else factors(expr)
 
     for let in recurrence.lets:
         flat = replace(let, expr=canonical(operation(let.expr)))
         lets.append(flat)
     updates = tuple(leaf(update) for update in recurrence.updates)
-
-    def results(items: tuple[Output, ...]) -> tuple[Output, ...]:
-        return tuple(replace(item, expr=leaf(item.expr)) for item in items)
-
-    outputs, totals = results(recurrence.outputs), results(recurrence.totals)
+    outputs = tuple(replace(item, expr=leaf(item.expr)) for item in recurrence.outputs)
+    whole = skeleton if products else leaf
+    totals = tuple(replace(item, expr=canonical(whole(item.expr))) for item in recurrence.totals)
     return replace(recurrence, lets=tuple(lets), updates=updates, outputs=outputs, totals=totals)
+
+
+# What a temporary is called after, where the operation's own name would not do.
+NOUNS = {"add": "sum", "sub": "diff", "mul": "prod", "div": "ratio", "neg": "minus", "sum": "total", "not": "other"}
+
+
+def _base_name(expr: Expr) -> str:
+    """A name that says what a temporary is: the operation that makes it."""
+    op = getattr(expr, "op", type(expr).__name__.lower())
+    return NOUNS.get(op, "test" if op in COMPARISONS | LOGICAL else "chosen" if op == "where" else op)
 
 
 def share(recurrence: Recurrence) -> Recurrence:
@@ -117,8 +139,25 @@ def share(recurrence: Recurrence) -> Recurrence:
 
 def merge_temporaries(recurrence: Recurrence) -> Recurrence:
     """Put a temporary that is used once into its use, unless that would make the use hard to read."""
+    results = (*recurrence.updates, *(item.expr for item in recurrence.outputs + recurrence.totals))
+    kept, merged = merge(recurrence.lets, results)
+    count, outs = len(recurrence.updates), len(recurrence.outputs)
+    rest = merged[count:]
+    return replace(
+        recurrence,
+        lets=kept,
+        updates=merged[:count],
+        outputs=tuple(replace(item, expr=expr) for item, expr in zip(recurrence.outputs, rest[:outs], strict=True)),
+        totals=tuple(replace(item, expr=expr) for item, expr in zip(recurrence.totals, rest[outs:], strict=True)),
+    )
+
+
+def merge(
+    lets: tuple[Let, ...], results: tuple[Expr, ...], exported: frozenset[str] = frozenset()
+) -> tuple[tuple[Let, ...], tuple[Expr, ...]]:
+    """Definitions and results with single-use temporaries put into their use; `exported` names are used elsewhere."""
     uses: Counter[str] = Counter()
-    for expr in tuple(let.expr for let in recurrence.lets) + roots(recurrence):
+    for expr in tuple(let.expr for let in lets) + results:
         uses.update(node.name for node in nodes(expr) if isinstance(node, Ref))
     waiting: dict[str, Let] = {}
     kept: list[Let] = []
@@ -126,19 +165,14 @@ def merge_temporaries(recurrence: Recurrence) -> Recurrence:
     def merged(expr: Expr) -> Expr:
         return inline(expr, {name: waiting[name] for name in names(expr) if name in waiting})
 
-    for let in recurrence.lets:
+    for let in lets:
         let = replace(let, expr=merged(let.expr))
-        if let.temporary and uses[let.name] == 1 and set(let.expr.axes) == set(let.axes) and _small(let.expr):
+        single = let.temporary and uses[let.name] == 1 and let.name not in exported
+        if single and set(let.expr.axes) == set(let.axes) and _small(let.expr):
             waiting[let.name] = let
         else:
             kept.append(let)
-    recurrence = replace(recurrence, lets=tuple(kept))
-    return replace(
-        recurrence,
-        updates=tuple(merged(update) for update in recurrence.updates),
-        outputs=tuple(replace(item, expr=merged(item.expr)) for item in recurrence.outputs),
-        totals=tuple(replace(item, expr=merged(item.expr)) for item in recurrence.totals),
-    )
+    return tuple(kept), tuple(merged(result) for result in results)
 
 
 def _small(expr: Expr) -> bool:

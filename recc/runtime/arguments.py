@@ -17,6 +17,7 @@ from recc.runtime.tiles import Tensors
 
 REAL_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 COMPLEX_DTYPES = (torch.complex64, torch.complex128)
+REAL_PART = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 METHODS = ("auto", "sequential", "scan")
 BACKENDS = ("auto", "torch")
 
@@ -77,7 +78,7 @@ def take_sizes(
 
 def join_lanes(named: Sequence[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
     """The lanes that all arguments broadcast to, as in NumPy; `named` has every argument with its own."""
-    rank = max((len(lanes) for _, lanes in named), default=0)
+    rank = max([len(lanes) for _, lanes in named])
     joined, giver = [1] * rank, [""] * rank
     for name, lanes in named:
         for i, size in enumerate(lanes, start=rank - len(lanes)):
@@ -172,9 +173,13 @@ def state_layout(port: Port, value: Tensor, rows: int, lanes: tuple[int, ...], s
     return padded.expand(rows, 1, *lanes, *features)
 
 
+def real_part(dtype: torch.dtype) -> torch.dtype:
+    return REAL_PART.get(dtype, dtype)
+
+
 def promote(dtype: torch.dtype, tensors: Sequence[Tensor]) -> torch.dtype:
     for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype.to_real())
+        dtype = torch.promote_types(dtype, real_part(tensor.dtype))
     return dtype
 
 
@@ -217,7 +222,7 @@ def bind(
     for port, value in zip(signature.inputs, x, strict=True):
         take_sizes(port.name, port, value.shape, seen, sizes)
         lanes_of.append((port.name, tuple(value.shape[lead : value.dim() - len(port.axes)])))
-    rank = max(len(own) for _, own in lanes_of)
+    rank = max([len(own) for _, own in lanes_of])
     batched: list[bool] = []
     for port, value in zip(signature.params, w, strict=True):
         check_tensor(port.name, port, value, device, first)
@@ -235,7 +240,7 @@ def bind(
         param_layout(p, v, b, rank).to(kind_of(p, dtype)) for p, v, b in zip(signature.params, w, batched, strict=True)
     )
     s = bind_states(spec, states, params, (count, lanes), sizes, dtype, device)
-    return Bound(inputs, params, s, steps, count, lanes, sizes, dtype, promote(x[0].dtype.to_real(), x))
+    return Bound(inputs, params, s, steps, count, lanes, sizes, dtype, promote(real_part(x[0].dtype), x))
 
 
 def input_layout(port: Port, value: Tensor, rank: int, timed: bool) -> Tensor:

@@ -66,7 +66,9 @@ def feature_shape(port: Port, sizes: dict[str, int]) -> tuple[int, ...]:
 
 def kind_of(port: Port, dtype: torch.dtype) -> torch.dtype:
     """`dtype`, or its complex counterpart (complex64 at least) for a complex port."""
-    return torch.promote_types(dtype, torch.float32).to_complex() if port.complex else dtype
+    if port.complex:
+        return torch.complex128 if dtype == torch.float64 else torch.complex64
+    return dtype
 
 
 def make_plan(
@@ -92,7 +94,8 @@ def may_write(tensors: Sequence[Tensor | None]) -> bool:
     """Whether results may be written in place: nothing differentiates or batches what is computed from `tensors`."""
     if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
         return False
-    return not any(t is not None and torch._C._functorch.is_legacy_batchedtensor(t) for t in tensors)
+    batched = torch._C._functorch.is_legacy_batchedtensor  # pyright: ignore[reportAttributeAccessIssue]
+    return not any(t is not None and batched(t) for t in tensors)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -6,7 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recc.runtime.arguments import Bound, bind, bind_states, check_choices, param_layout, take_sizes, use_scan
+from recc.runtime.arguments import (
+    Bound,
+    bind,
+    bind_states,
+    check_choices,
+    param_layout,
+    real_part,
+    take_sizes,
+    use_scan,
+)
 from recc.runtime.autograd import SolveRecurrence, kind_of, make_plan, without_autocast
 from recc.runtime.operator import solve_by_operator
 from recc.runtime.packing import check_cu_seqlens, pack, sequence_lengths, solve_packed
@@ -134,7 +143,7 @@ def initial_state(
     """
     seen: dict[str, tuple[int, str]] = {}
     known = {**spec.signature.sizes, **(sizes or {})}
-    dtype = torch.promote_types(dtype.to_real(), torch.float32)
+    dtype = torch.promote_types(real_part(dtype), torch.float32)
     params: list[Tensor] = []
     for port, value in zip(spec.signature.params, w, strict=True):
         take_sizes(port.name, port, value.shape, seen, known)

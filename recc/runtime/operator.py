@@ -200,7 +200,8 @@ def define_operators(spec: Spec, namespace: str) -> None:
         nx, nw, ns = ctx.counts
         x, w, s, entries = saved[:nx], saved[nx : nx + nw], saved[nx + nw : nx + nw + ns], saved[nx + nw + ns :]
         flat = getattr(torch.ops, namespace).backward(x, w, s, entries, list(grads), cu_seqlens, *ctx.static)
-        return (flat[:nx], flat[nx : nx + nw], flat[nx + nw :], None, None, None, None, None, None, None)
+        rest = (None, *([] if value == [] else None for value in ctx.static))  # torch takes [] for a list of tensors
+        return (flat[:nx], flat[nx : nx + nw], flat[nx + nw :], *rest)
 
     forward = torch.library.custom_op(
         f"{namespace}::forward", run_forward, mutates_args=(), schema=f"({lists}, {STATIC_SCHEMA}) -> Tensor[]"

@@ -127,10 +127,9 @@ def join_steps(kept: Sequence[Tensors], tiles: int, places: Places = None) -> Te
 
 def write_column(column: Sequence[Tensor], tiles: int, place: Tensor) -> Tensor:
     """What `join_column` returns, written to `place`."""
-    if tiles == 1:
-        torch.cat(tuple(column), 1, out=place)
-    else:
-        torch.stack(tuple(column), 2, out=place.view(place.shape[0], tiles, len(column), *place.shape[2:]))
+    if tiles == 1:  # torch.cat is slow when it writes to memory that is not contiguous
+        return place.copy_(join_column(column, tiles))
+    torch.stack(tuple(column), 2, out=place.view(place.shape[0], tiles, len(column), *place.shape[2:]))
     return place
 
 

@@ -41,7 +41,7 @@ class Product(Structure):
     def dense(self, values: Values, sizes: dict[str, int]) -> np.ndarray:
         """The product of the factors' maps, the last one outermost."""
         rank = len(self.layout.sizes)
-        total = Identity(self.layout).dense({}, sizes)
+        total = Identity(Layout(self.layout.sizes)).dense({}, sizes)
         for place, factor in enumerate(self.factors):
             own = {name: values[f"{place} {name}"] for name in factor.shapes(sizes)}
             total = np.tensordot(factor.dense(own, sizes), total, axes=rank)

@@ -67,15 +67,12 @@ class Expressions:
         sizes = dict.fromkeys(size for var in self.inputs + self.params for size in var.sizes)
         return tuple(size for size in sizes if isinstance(size, str))
 
-    def let(self, name: str, expr: Expr, axes: tuple[Axis, ...]) -> Ref:
+    def defined(self, name: str, expr: Expr, axes: tuple[Axis, ...] = ()) -> Let:
         """Give an expression a name over `axes`, some of which it may lack."""
         missing = tuple(axis for axis in axes if axis not in expr.axes)
-        if missing:
-            let = Let(name, axes, canonical(expr))
-        else:
-            let = define(name, expr, axes=axes)
+        let = Let(name, axes, canonical(expr)) if missing else define(name, expr, axes=axes)
         self.lets.append(let)
-        return Ref(name, axes, let.kind)
+        return let
 
     def leaf(self, axes: tuple[Axis, ...]) -> Expr:
         """A number, a position, or a declared name with its places filled by axes, bound axes and fixed places."""

@@ -73,12 +73,31 @@ class _Builder(Expressions):
             self.inputs.append(Var("x_sized", missing))
         self.current = {var.name: var.ref() for var in self.states}
         starts = tuple(State(var, self.start(var)) for var in self.states)
+        starts += self.memory()
         for var in self.states:
             self.update(var)
-        updates = tuple(canonical(self.current[var.name]) for var in self.states)
+        updates = tuple(canonical(self.current[item.name]) for item in starts)
         outputs = tuple(self.output(number) for number in range(int(self.rng.integers(1, 3))))
         parts = (tuple(self.inputs), tuple(self.params), starts, tuple(self.lets), updates, outputs)
         return Recurrence("random", *parts)
+
+    def memory(self) -> tuple[State, ...]:
+        """Sometimes the step number, and what an input was a step ago; everything else may read them."""
+        carried: list[State] = []
+        if self.chance(0.2):
+            step = Var("t")
+            carried.append(State(step, ZERO))
+            self.current["t"] = add(step.ref(), ONE)
+            reset = Binary("eq", Binary("mod", step.ref(), Const(3)), ZERO)
+            clock = self.pick((Where(reset, ONE, ZERO), Unary("ctz", step.ref()), Unary("cos", step.ref())))
+            self.finished.append(self.defined("beat", clock))
+        if self.chance(0.2):
+            source = self.pick(self.inputs)
+            before = Var(f"prev_{source.name}", source.sizes, source.complex)
+            carried.append(State(before, ZERO))
+            self.current[before.name] = source.ref()
+            self.finished.append(before)
+        return tuple(carried)
 
     def start(self, var: Var) -> Expr:
         params = [p for p in self.params if p.sizes == var.sizes and (var.complex or not p.complex)]
@@ -95,7 +114,7 @@ class _Builder(Expressions):
         make = self.affine if affine else self.pick(kinds)
         for number in range(int(self.rng.integers(1, 4)) if affine else 1):
             expr = self.matched(make(var), var)
-            self.current[var.name] = self.let(f"{var.name}_{number + 1}", expr, var.axes)
+            self.current[var.name] = self.defined(f"{var.name}_{number + 1}", expr, var.axes).ref()
         if self.chance(0.2):
             self.current[var.name] = add(self.current[var.name], ZERO)
         self.finished.append(var if self.chance(0.5) else self.lets[-1])
@@ -240,7 +259,7 @@ class _Builder(Expressions):
         """Updates that a careless analysis takes for affine."""
         now = self.current[var.name]
         half = mul(Const(0.5), now)
-        drive = self.drive(var.axes)
+        drive = self.matched(self.drive(var.axes), var)
         return self.pick(
             (
                 lambda: add(half, Unary("tanh", now)),
@@ -290,7 +309,7 @@ def random_values(
 ) -> tuple[Values, Values, Values]:
     """Inputs `(*batch, steps, *features)`, params `(*features)` and an initial state `(*batch, *features)`.
 
-    Values lie inside of what is promised of them, away from its ends. `sizes` gives the sizes that `SIZES` lacks, or
+    Values lie inside of what is promised of them, away from its ends; a state `t` is a step number. `sizes` gives the sizes that `SIZES` lacks, or
     other ones."""
     known: dict[Size, int] = {**SIZES, **(sizes or {}), **dict(recurrence.sizes)}
 
@@ -304,6 +323,8 @@ def random_values(
     inputs = {var.name: draw(var, *batch, steps) for var in recurrence.inputs}
     params = {var.name: draw(var) for var in recurrence.params}
     state = {item.name: draw(item.var, *batch) for item in recurrence.states}
+    if "t" in state:
+        state["t"] = np.full(batch, float(rng.integers(6)))
     return inputs, params, state
 
 

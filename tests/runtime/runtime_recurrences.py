@@ -57,11 +57,10 @@ def derived_tangent(primal: Program, inputs: int, outputs: int, states: int) -> 
     return Program(lambda w: w, lambda x, c: x, step, lambda y, p, c: (y, ()))
 
 
-def zero_start(*shapes: tuple[str, ...], complex_states: bool = False) -> Callable[..., Tensors]:
+def zero_start(*shapes: tuple[str, ...]) -> Callable[..., Tensors]:
     def start(w: Tensors, sizes: dict[str, int], batch_shape: tuple[int, ...], dtype: Any, device: Any) -> Tensors:
-        kind = dtype.to_complex() if complex_states else dtype
         return tuple(
-            torch.zeros((*batch_shape, *(sizes[a] for a in axes)), dtype=kind, device=device) for axes in shapes
+            torch.zeros((*batch_shape, *(sizes[a] for a in axes)), dtype=dtype, device=device) for axes in shapes
         )
 
     return start
@@ -140,7 +139,7 @@ LINEAR_TANGENT = Program(
 def linear_spec(key: str, is_complex: bool) -> Spec:
     a, x, h, o = (Port(name, ("D",), is_complex) for name in "axho")
     signature = Signature(key, (a, x), (), (h,), (o,), {})
-    start = zero_start(("D",), complex_states=is_complex)
+    start = zero_start(("D",))
     return Spec(signature, LINEAR, LINEAR_ADJOINT, LINEAR_TANGENT, start, key)
 
 

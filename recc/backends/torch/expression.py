@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from recc.ir.build import is_const
 from recc.ir.nodes import (
     Arange,
     Axis,
@@ -224,6 +225,9 @@ class Printer:
         return f"like.new_full((), {text.code})"
 
     def _where(self, node: Where, test: Expr, x: Expr, y: Expr) -> Text:
+        identity = self._identity(test, x, y)
+        if identity is not None:
+            return identity
         chosen, left, right = self.text(test), self.text(x), self.text(y)
         if chosen.number:
             return Text(f"({left.code} if {chosen.code} else {right.code})", (), ATOM, left.number and right.number)
@@ -233,6 +237,17 @@ class Printer:
             return self._choice_of_numbers(condition, left, right)
         sides = [self._aligned(side, axes).code for side in (left, right)]
         return Text(f"torch.where({condition.code}, {sides[0]}, {sides[1]})", axes)
+
+    def _identity(self, test: Expr, x: Expr, y: Expr) -> Text | None:
+        """An identity matrix has a name of its own."""
+        if not (isinstance(test, Binary) and test.op == "eq" and is_const(x, 1) and is_const(y, 0)):
+            return None
+        row, col = test.x, test.y
+        if not (isinstance(row, Arange) and isinstance(col, Arange) and row.axis.size == col.axis.size):
+            return None
+        self.needs_like = True
+        size = self.size(row.axis.size).code
+        return Text(f"torch.eye({size}, dtype=like.dtype, device=like.device)", (row.axis, col.axis))
 
     def _choice_of_numbers(self, condition: Text, left: Text, right: Text) -> Text:
         self.needs_like = True

@@ -213,7 +213,8 @@ def spreading(
 
 
 def _finished(made: Function, texts, groups, needed: tuple[Let, ...], lines: list[str], used: set[str]) -> str:
-    texts, extra = _named_results(texts, groups, {python_name(let.name) for let in needed})
+    taken = {python_name(let.name) for let in needed} | {python_name(name) for name in made._variables}
+    texts, extra = _named_results(texts, groups, taken)
     return made.render(texts, lines + extra, used)
 
 
@@ -224,8 +225,9 @@ def _named_results(texts, groups, taken: set[str]) -> tuple[list[list[str] | Non
     for number, group in enumerate(texts):
         row = []
         for place, text in enumerate(group):
-            if len(text) > 40:
-                name = _result_name(groups, number, place, taken)
+            if len(text) > 30:
+                like = groups[number][place][2] if number < len(groups) else None
+                name = _fresh(_result_name(like, number, place), taken)
                 lines.append(f"{name} = {text}")
                 text = name
             row.append(text)
@@ -233,11 +235,18 @@ def _named_results(texts, groups, taken: set[str]) -> tuple[list[list[str] | Non
     return named, lines
 
 
-def _result_name(groups, number: int, place: int, taken: set[str]) -> str:
-    name, count = f"result_{place}" if number == 0 else f"total_{place}", 0
+def _result_name(like: Var | str | None, number: int, place: int) -> str:
+    """`S_new` for a state's new value; what has no name of its own is numbered."""
+    if like is None:
+        return f"result_{place}" if number == 0 else f"total_{place}"
+    return f"{python_name(like if isinstance(like, str) else like.name)}_new"
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    base, count = name, 1
     while name in taken:
         count += 1
-        name = f"{name}_{count}"
+        name = f"{base}_{count}"
     taken.add(name)
     return name
 

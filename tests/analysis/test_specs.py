@@ -1,0 +1,192 @@
+"""What the analysis finds in published recurrences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recc.frontend.parse import parse_file
+from recc.frontend.resolve import resolve
+from recc.passes.analyse import Analysis, Proof, Refusal, analyse
+from tests.analysis.measure import levels, proof, refusal, spec
+
+SPECS = Path(__file__).parents[2] / "specs"
+
+FOUND = {
+    "aaren": {"m": "(max,+) identity (running maximum)", "w": "scalar decay, in [0, 1]", "u": "scalar decay, in [0, 1]"},
+    "delta_by_objective": {"S": "scalar decay x (identity + rank 1), decay in (0, 1]"},
+    "deltanet": {"S": "identity + rank 1"},
+    "deltaproduct": {"S": "scalar decay x product of 2 (identity + rank 1), decay in (0, 1]"},
+    "ema": {"h": "time-invariant diagonal decay over D, in (0, 1)"},
+    "gated_deltanet": {"S": "scalar decay x (identity + rank 1), decay in (0, 1]"},
+    "gla": {"S": "diagonal decay over K, in (0, 1]"},
+    "hgrn": {"h": "diagonal decay over D, in (0, 1)"},
+    "linear_attention": {"S": "identity (running sum)", "z": "identity (running sum)"},
+    "linear_scan": {"h": "diagonal over D"},
+    "lru": {"h": "time-invariant diagonal over N, complex"},
+    "mamba": {"h": "diagonal decay over D, N, in (0, 1)"},
+    "mamba2": {"S": "scalar decay, in (0, 1)"},
+    "mingru": {"h": "diagonal decay over D, in (0, 1)"},
+    "minlstm": {"h": "diagonal decay over D, in (0, 1)"},
+    "mlstm": {"m": "(max,+) scalar", "C": "scalar decay, in [0, 1]", "n": "scalar decay, in [0, 1]"},
+    "retnet": {"S": "time-invariant scalar decay, in (0, 1)"},
+    "rg_lru": {"h": "diagonal decay over D, in (0, 1)"},
+}
+REFUSED = {"gru": "sigmoid(x_z + h @ U_z)", "lstm": "sigmoid(x_o + h @ U_o)", "slstm": "sigmoid(o)"}
+
+
+def analysed(name: str) -> Analysis:
+    file = parse_file(str(SPECS / f"{name}.rec"))
+    return analyse(resolve(file.recurrences[0], file))
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_structure(name: str) -> None:
+    texts = {}
+    for component in analysed(name).components:
+        assert isinstance(component.verdict, Proof)
+        texts |= {state: component.verdict.text for state in component.states}
+    assert texts == FOUND[name]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_culprit(name: str) -> None:
+    (found,) = analysed(name).refusals
+    assert isinstance(found, Refusal)
+    assert found.culprit.span.text == REFUSED[name]
+    assert "sequential" in found.hint and found.reason.startswith("`sigmoid` of a value that depends on the previous")
+
+
+def test_components_are_in_levels() -> None:
+    assert levels(analysed("mlstm")) == [[("m",)], [("C",), ("n",)]]
+    assert levels(analysed("lstm")) == [[("h", "c")]]
+    assert levels(analysed("linear_attention")) == [[("S",), ("z",)]]
+
+
+def test_a_cascade_is_not_one_hard_problem() -> None:
+    text = "input x[D]\nstate a[D], b[D], c[D]\nc = c + b * a\nb = b + a * x\na = a + x"
+    assert levels(analyse(spec(text))) == [[("a",)], [("b",)], [("c",)]]
+
+
+def test_log_space_only_where_positive() -> None:
+    def log_space(name: str) -> list[bool]:
+        return [c.verdict.log_space for c in analysed(name).components if isinstance(c.verdict, Proof)]
+
+    assert log_space("gla") == [True] and log_space("retnet") == [True]
+    assert log_space("linear_scan") == [False]  # may be negative
+    assert log_space("mlstm") == [False, False, False]  # zero while m is -inf
+    assert log_space("lru") == [False] and log_space("deltanet") == [False]
+
+
+def test_deltaproduct_of_many_steps_stays_cheap() -> None:
+    file = parse_file(str(SPECS / "deltaproduct.rec"))
+    (component,) = analyse(resolve(file.recurrences[0], file, {"n": 24})).components
+    assert isinstance(component.verdict, Proof)
+    assert component.verdict.structure.text == "scalar decay x product of 24 (identity + rank 1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "expected"),
+    [
+        (
+            "input e[N]\nparam A[N, N]\nstate a[N]\na[j] = logsumexp(a[i] + A[i, j], axis=i) + e[j]",
+            "a",
+            "(logsumexp,+) dense over N",
+        ),
+        ("input e[N]\nparam A[N, N]\nstate d[N]\nd[j] = max(d[i] + A[i, j], axis=i) + e[j]", "d", "(max,+) dense over N"),
+        ("input x[N]\nstate d[N]\nd = min(d + 1, x)", "d", "(min,+) time-invariant scalar"),
+        (
+            "input y\nparam a, c, q, r\nstate P = 1\nprior = a**2 * P + q\nP = r * prior / (c**2 * prior + r)",
+            "P",
+            "linear-fractional time-invariant 2x2 block",
+        ),
+        ("input w[K], k[K], v[V], a[K], b[K]\nstate S[K, V]\nS = exp(w) * S + outer(b, a @ S) + outer(k, v)", "S", "diagonal plus rank 1"),
+        ("input k[K], b, g <= 0, v[V]\nstate S[K, V]\nS = exp(g) * (S - b * outer(k, k @ S)) + outer(k, v)", "S", "scalar decay x (identity + rank 1), decay in (0, 1]"),
+        ("input x[D]\nparam A[D, D]\nstate h[D]\nh = solve(A, h + x)", "h", "time-invariant dense over D"),
+        ("input w[R], x[D]\nstate h[D]\nh = roll(h, 1, axis=D) + x", "h", "time-invariant dense over D"),
+        ("input x[D]\nparam W[D, D]\nstate h[D]\nh = W @ (x - prev(x)) - h", "h", "time-invariant scalar"),
+        ("input k[3, V], v[V]\nstate S[3, V]\nS[0] += v", "S", "identity (running sum)"),
+        ("input a[N]: complex, u[N]\nstate h[N]: complex\nh = -a * h + u", "h", "diagonal over N, complex"),
+    ],
+)  # fmt: skip
+def test_other_recurrences(text: str, state: str, expected: str) -> None:
+    found = proof(text, state)
+    assert found.text.endswith(expected) or found.text == expected, found.text
+
+
+def test_lags_are_constant() -> None:
+    assert proof("input x[D]\nstate h[D]\nh = h + prev(x)", "prev_x").text.startswith("constant")
+
+
+@pytest.mark.parametrize(
+    ("text", "culprit", "word"),
+    [
+        ("input x\nstate h\nh = h + exp(h) + x", "exp(h)", "`exp`"),
+        ("input x\nstate h\nh = x + (h - h * h)", "h * h", "product of two values"),
+        ("input x\nstate h\nh = (h * h) / h + x", "h * h", "product of two values"),
+        ("input x\nstate h\nh = where(h > 0, h, -h) + x", "h > 0", "`>`"),
+        ("input x\nstate h\nh = abs(h) + x", "abs(h)", "`abs`"),
+        ("input x\nstate h\nh = x * max(h, x)", "x * max(h, x)", "not linear in (max,+)"),
+        ("input x\nstate h\nh = max(h, x) + h", "max(h, x) + h", "sum of two values"),
+        ("input x\nstate h\nh = x * h + x * max(h, x)", "max(h, x)", "maximum"),
+        ("input x\nstate h\nh = h**2 * x", "h**2", "power"),
+        ("input x\nstate h\nif h > 0: h = h + x", "h > 0", "`>`"),
+        ("input x\nstate h\nh = max(h + x, 2 * max(h, x) + h)", "2 * max(h, x)", "product"),
+        ("input x\nstate h: complex\nh = conj(h) + x", "conj(h)", "not complex-linear"),
+        ("input x\nstate h: complex\nh = 1j * real(h) + x", "real(h)", "not complex-linear"),
+        ("input x\nstate h: complex\nh = abs(h) + x", "abs(h)", "`abs`"),
+        ("input x[D]\nstate A[D, D]\nA = A + solve(A, A)", "solve(A, A)", "`solve` with a matrix"),
+        ("input x[D]\nstate h[D]\nh = h * sum(h) + x", "h * sum(h)", "product of two values"),
+        ("input x\nstate h\nh = x / (1 + h) + h", "x / (1 + h)", "division by a value"),
+        ("input x\nstate h\nh = floor(h) + x", "floor(h)", "`floor`"),
+        ("input x\nstate h, c\nh, c = h + c, c * h + x", "c * h", "product of two values"),
+    ],
+)
+def test_traps_are_refused_at_the_smallest_culprit(text: str, culprit: str, word: str) -> None:
+    found = refusal(text, "h" if "state h" in text else None)
+    assert found.culprit.span.text == culprit
+    assert word in found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "text_found"),
+    [
+        ("input x\nstate h\nh = h**1 + x", "identity (running sum)"),
+        ("input x\nstate h\nh = real(2 * h) + x", "time-invariant scalar decay, in [2, 2]"),
+        ("input a: complex\nstate h\nh = real(a * h)", "scalar"),
+        ("input x\nstate h\nh = h / (1 + x**2)", "scalar decay, in (0, 1]"),
+        ("input x\nstate h\nh = where(x > 0, 0.5 * h, h)", "scalar decay, in [0.5, 1]"),
+        ("input x[D]\nstate h[D]\nh = h - mean(x) * h", "scalar"),
+    ],
+)
+def test_what_only_looks_nonlinear(text: str, text_found: str) -> None:
+    assert proof(text).text == text_found
+
+
+def test_axes_of_coupled_states() -> None:
+    found = proof("input a[K], b, v[K, V]\nstate x[K, V], y[K, V]\nx, y = a * x + b * y + v, x - y", "x")
+    assert found.axes == {"x": ("scaled", "batched"), "y": ("scaled", "batched")}
+    turned = proof("input a[D]\nstate x[D, D], y[D, D]\nx, y = sum(a) * x + y.T, x", "x")
+    assert turned.axes == {"x": ("mixed", "mixed"), "y": ("mixed", "mixed")}
+    lonely = proof("input a[K], c\nstate x[K], y\nx, y = a * x + a * y, c * y + sum(x)", "x")
+    assert lonely.axes == {"x": ("mixed",), "y": ()}
+
+
+@pytest.mark.parametrize(
+    ("update", "axes"),
+    [
+        ("h = h + x", ("batched", "batched")),
+        ("h = g * h + x", ("batched", "batched")),
+        ("h = k * h + x", ("scaled", "batched")),
+        ("h = x * h", ("scaled", "scaled")),
+        ("h = outer(k, k @ h) + x", ("mixed", "batched")),
+        ("h = outer(k, h[0]) + x", ("mixed", "batched")),
+        ("h = v * roll(h, 1, axis=K) + x", ("mixed", "scaled")),
+        ("h = where(x > 0, h, 0)", ("scaled", "scaled")),
+        ("h = sum(h) + x", ("mixed", "mixed")),
+        ("h = outer(k, v)", ("batched", "batched")),
+    ],
+)
+def test_axes(update: str, axes: tuple[str, ...]) -> None:
+    assert proof(f"input g, k[K], v[V], x[K, V]\nstate h[K, V]\n{update}", "h").axes == {"h": axes}

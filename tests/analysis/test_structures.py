@@ -1,0 +1,189 @@
+"""Every structure obeys the same laws, means what it says, and is recognised in an update that has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recc.passes.analyse import Proof, analyse
+from recc.structures.base import Structure, Values
+from recc.structures.block import Block
+from recc.structures.constant import Constant
+from recc.structures.coupled import Coupled
+from recc.structures.dense import Dense
+from recc.structures.diagonal import Diagonal
+from recc.structures.diagonal_low_rank import DiagonalLowRank
+from recc.structures.identity import Identity
+from recc.structures.identity_low_rank import IdentityLowRank
+from recc.structures.polynomial import Polynomial
+from recc.structures.product import Product
+from recc.structures.scalar import Scalar
+from tests.analysis.measure import Array, Step, spec
+
+SIZES = {"K": 3, "V": 2, "N": 4, "M": 2}
+
+
+@dataclass(frozen=True)
+class Example:
+    """An update, the structure that must be found, and where its values come from."""
+
+    update: str
+    family: type[Structure]
+    text: str
+    values: dict[str, str]
+    cost: str
+
+
+EXAMPLES = (
+    Example("input x[K]\nstate h[K]\nh = h + x", Identity, "identity (running sum)", {}, "0"),
+    Example("input x[K]\nstate h[K]\nh = x", Constant, "constant", {}, "0"),
+    Example("input g, x[K, V]\nstate h[K, V]\nh = g * h + x", Scalar, "scalar", {"factor": "g"}, "1"),
+    Example("input a[K], x[K, V]\nstate h[K, V]\nh = a * h + x", Diagonal, "diagonal over K", {"factor": "a"}, "K"),
+    Example(
+        "input k[K], w[K], v[V]\nstate S[K, V]\nS = S + outer(k, w @ S) + outer(k, v)",
+        IdentityLowRank,
+        "identity + rank 1",
+        {"rows": "k", "columns": "w"},
+        "4*K**2",
+    ),
+    Example(
+        "input k[M, K], w[M, K], v[V]\nstate S[K, V]\nS = S + sum(outer(k, w @ S), axis=M)+ outer(k[0], v)",
+        IdentityLowRank,
+        "identity + rank M",
+        {"rows": "k", "columns": "w"},
+        "4*K**2*M",
+    ),
+    Example(
+        "input a[K], k[K], w[K], v[V]\nstate S[K, V]\nS = a * S + outer(k, w @ S) + outer(k, v)",
+        DiagonalLowRank,
+        "diagonal plus rank 1",
+        {"diagonal": "a", "rows": "k", "columns": "w"},
+        "5*K**2",
+    ),
+    Example("input A[K, K], x[K]\nstate h[K]\nh = A @ h + x", Dense, "dense over K", {"matrix": "A"}, "2*K**3"),
+    Example(
+        "input A[N, K, K], x[K]\nstate h[N, K]\nh = A @ h + x",
+        Dense,
+        "block-diagonal over N, dense over K",
+        {"matrix": "A"},
+        "2*K**3*N",
+    ),
+)
+
+
+def found(example: Example) -> tuple[Structure, Step]:
+    recurrence = spec(example.update)
+    (component,) = analyse(recurrence).components
+    assert isinstance(component.verdict, Proof)
+    return component.verdict.structure, Step(recurrence, np.random.default_rng(3), SIZES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.text)
+def test_recognised_and_meant(example: Example) -> None:
+    structure, step = found(example)
+    assert type(structure) is example.family
+    assert structure.text.startswith(example.text)
+    shapes = structure.shapes(SIZES)
+    assert set(shapes) == set(example.values)
+    values = {name: step.env[source].reshape(shapes[name]) for name, source in example.values.items()}
+    name = step.recurrence.state_names[0]
+    assert np.allclose(structure.dense(values, SIZES), step.jacobian(name, name, (name,)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.text)
+def test_cost_of_a_composition(example: Example) -> None:
+    assert str(found(example)[0].composition) == example.cost
+
+
+def test_blocks_between_states() -> None:
+    recurrence = spec("input a[K], b[K], c[K], d[K]\nstate x[K], y[K]\nx, y = a * x + b * y, c * x + d * y")
+    (component,) = analyse(recurrence).components
+    assert isinstance(component.verdict, Proof)
+    structure = component.verdict.structure
+    assert isinstance(structure, Block) and structure.text == "2x2 blocks over K"
+    step = Step(recurrence, np.random.default_rng(5), SIZES)
+    values = {"block": np.array([[step.env["a"], step.env["b"]], [step.env["c"], step.env["d"]]])}
+    whole = structure.dense(values, SIZES)
+    for row, target in enumerate("xy"):
+        for column, source in enumerate("xy"):
+            assert np.allclose(whole[row, :, column], step.jacobian(target, source, ("x", "y")))
+
+
+def test_product_of_stages_is_the_jacobian() -> None:
+    recurrence = spec(
+        "input k[2, K], b[2], g, v[V]\nstate S[K, V]\nS = exp(g) * S\n"
+        "for j in 2: S = S - b[j] * outer(k[j], k[j] @ S - v)"
+    )
+    (component,) = analyse(recurrence).components
+    assert isinstance(component.verdict, Proof)
+    structure = component.verdict.structure
+    assert isinstance(structure, Product)
+    assert structure.text == "scalar decay x product of 2 (identity + rank 1)"
+    step = Step(recurrence, np.random.default_rng(7), SIZES)
+    k, b = step.env["k"], step.env["b"]
+    values: Values = {"0 factor": np.exp(step.env["g"])}
+    for stage in (0, 1):
+        values[f"{stage + 1} rows"] = -b[stage] * k[stage][None]
+        values[f"{stage + 1} columns"] = k[stage][None]
+    assert np.allclose(structure.dense(values, SIZES), step.jacobian("S", "S", ("S",)))
+
+
+def closed_examples() -> list[Any]:
+    closed = [found(example)[0] for example in EXAMPLES]
+    blocks = analyse(spec("input a[K], b[K]\nstate x[K], y[K]\nx, y = a * x + b * y, b * x - a * y")).components[0]
+    coupled = analyse(spec("input a[K], c\nstate x[K], y\nx, y = a * x + a * y, c * y + sum(x)")).components[0]
+    for component in (blocks, coupled):
+        assert isinstance(component.verdict, Proof)
+        closed.append(component.verdict.structure)
+    assert isinstance(closed[-1], Coupled) and closed[-1].text == "dense over K and 2 states"
+    return [structure for structure in closed if structure.closed]
+
+
+def draw(structure: Structure, rng: np.random.Generator) -> Values:
+    return {name: rng.standard_normal(shape) for name, shape in structure.shapes(SIZES).items()}
+
+
+@pytest.mark.parametrize("structure", closed_examples(), ids=lambda s: s.text)
+def test_laws_of_closed_structures(structure: Any) -> None:
+    rng = np.random.default_rng(11)
+    a, b, c = (draw(structure, rng) for _ in range(3))
+
+    def square(values: Values) -> Array:
+        whole = structure.dense(values, SIZES)
+        return whole.reshape(-1, int(np.sqrt(whole.size))) if whole.ndim % 2 == 0 else whole
+
+    product = square(structure.compose(a, b))
+    assert np.allclose(product, square(a) @ square(b))
+    left = structure.compose(structure.compose(a, b), c)
+    right = structure.compose(a, structure.compose(b, c))
+    assert all(np.allclose(left[name], right[name]) for name in left)
+    x = rng.standard_normal(product.shape[-1])
+    assert np.allclose(product @ x, square(a) @ (square(b) @ x))
+
+
+@pytest.mark.parametrize("family", [IdentityLowRank, DiagonalLowRank])
+def test_low_rank_products_grow_in_rank(family: type[Structure]) -> None:
+    example = next(example for example in EXAMPLES if example.family is family)
+    structure, _ = found(example)
+    assert not structure.closed
+    rng = np.random.default_rng(13)
+    sizes = {**SIZES, "K": 6}
+    maps = []
+    for _ in range(2):
+        values = {name: rng.standard_normal(shape) for name, shape in structure.shapes(sizes).items()}
+        maps.append(structure.dense(values, sizes)[:, 0, :, 0])
+    crossing = (maps[0] @ maps[1])[:3, 3:]
+    assert np.linalg.matrix_rank(maps[0][:3, 3:]) == 1
+    assert np.linalg.matrix_rank(crossing) == 2
+
+
+def test_polynomials() -> None:
+    k, two = Polynomial.product(("K",)), Polynomial.product((2,))
+    assert str(k * k * two + k) == "K + 2*K**2"
+    assert (k * k * two + k).at({"K": 3}) == 21
+    assert str(Polynomial()) == "0" and str(two) == "2" and str(Polynomial.product(("V", "K", 3))) == "3*K*V"
+    with pytest.raises(KeyError):
+        k.at({"V": 1})
