@@ -23,7 +23,7 @@ from recc.frontend.resolve import resolve
 from recc.ir.nodes import Recurrence
 from recc.passes.analyse import Analysis, Refusal
 from recc.passes.analyse import analyse as prove
-from recc.passes.lower_scan import LevelPlan, lower_scan
+from recc.passes.lower_scan import is_scannable
 from recc.report import Report
 
 Source = str | Path | Callable[..., Any]
@@ -72,12 +72,6 @@ def _tree(source: Source) -> syntax.File:
     return syntax.File((), defs, (tree,), tree.name_span.source)
 
 
-def lower(recurrence: Recurrence) -> tuple[Analysis, tuple[LevelPlan, ...] | None]:
-    """What is proved of a recurrence, and the passes of its scan, if it has one."""
-    analysis = prove(recurrence)
-    return analysis, lower_scan(recurrence, analysis)
-
-
 def emit(
     source: Source,
     *,
@@ -95,21 +89,20 @@ def emit(
     _known("backend", backend, BACKENDS)
     module = front(source, constants, name)
     recurrence = module.recurrences[0]
-    analysis, levels = lower(recurrence)
+    analysis = prove(recurrence)
     refused = analysis.refusals[0] if analysis.refusals else None
-    if method == "scan" and levels is None:
+    if method == "scan" and not is_scannable(analysis):
         raise SpecError([refusal_finding(refused, recurrence)])
-    report = Report(recurrence, analysis, levels is not None)
-    choices = Choices(method, backend, _refusal_text(refused, levels), report.text())
+    report = Report(recurrence, analysis)
+    choices = Choices(method, backend, _refusal_text(refused, analysis), report.text())
     origin = Origin(_origin_path(source, module), _digest(module.text), _version(), command or _command(recurrence))
-    return emit_module(recurrence, levels, origin, choices)
+    return emit_module(recurrence, analysis, origin, choices)
 
 
 def analyse(source: Source, constants: dict[str, int | float] | None = None, name: str | None = None) -> Report:
     """What `explain` says of a spec's first recurrence, or of the one called `name`."""
     recurrence = front(source, constants, name).recurrences[0]
-    analysis, levels = lower(recurrence)
-    return Report(recurrence, analysis, levels is not None)
+    return Report(recurrence, prove(recurrence))
 
 
 def refusal_finding(refused: Refusal | None, recurrence: Recurrence) -> Diagnostic:
@@ -120,8 +113,8 @@ def refusal_finding(refused: Refusal | None, recurrence: Recurrence) -> Diagnost
     return Diagnostic("E203", message, refused.culprit.span, refused.reason, hints=(refused.hint,))
 
 
-def _refusal_text(refused: Refusal | None, levels: tuple[LevelPlan, ...] | None) -> str:
-    if levels is not None:
+def _refusal_text(refused: Refusal | None, analysis: Analysis) -> str:
+    if is_scannable(analysis):
         return ""
     return f"{refused.state}: {refused.reason}" if refused else "its updates are closed, but not in a scannable algebra"
 

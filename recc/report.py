@@ -15,7 +15,6 @@ class Report:
 
     recurrence: Recurrence
     analysis: Analysis
-    scannable: bool
 
     def text(self) -> str:
         lines = [self.recurrence.name]

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from recc.diagnostics import Diagnostic, Source, Span
 from recc.frontend.scan import Line
+from recc.frontend.signs import (
+    ATTRIBUTE_HINT,
+    CALL_HINT,
+    CHAIN_HINT,
+    CHOICE_HINT,
+    FOREIGN_WORDS,
+    OWN_WORDS,
+    PRINT_HINT,
+    SLICE_HINT,
+    WORD_HINTS,
+)
 
 KINDS = ("input", "param", "state", "output")
 STARTERS = (*KINDS, "recurrence", "def", "from", "for", "if", "elif", "else", "return", "assert")
-_OWN_WORDS = {"and", "assert", "def", "elif", "else", "for", "from", "if", "import", "in", "not", "or", "return"}
-FOREIGN_WORDS = (set(keyword.kwlist) | {"print"}) - _OWN_WORDS - {"True", "False", "print"}
-
-WORD_HINTS = {
-    "while": "a loop runs a constant number of times: `for j in n:`",
-    "lambda": "a helper is `def f(x): return ...`",
-    "break": "`where` chooses between values, and `for` runs a constant number of times",
-    "continue": "`where` chooses between values, and `for` runs a constant number of times",
-    "raise": "`assert` states a promise",
-    "is": "`==` compares",
-    "pass": "leave the block out",
-}
-CALL_HINT = "assign its value to a name"
-PRINT_HINT = "`output` says what comes out of a recurrence"
-CHOICE_HINT = "`where(condition, a, b)` chooses between values"
-SLICE_HINT = "an index is a constant, a loop counter, or a new name for the axis"
-ATTRIBUTE_HINT = "only `.T` may follow a value; functions are called as `mean(x)`"
-CHAIN_HINT = "join two of them: `a < b and b < c`"
-
 _EXPECTED = (
     ({"PLUS", "MUL"}, "an operator"),
     ({"CMP", "_IN"}, "a range"),
@@ -71,8 +62,8 @@ class Failure:
     @property
     def after_value(self) -> bool:
         """Whether an expression could end here: the parser no longer expects the operators that could follow it."""
-        last = re.search(r"(\w+|[\])])\s*$", self.code)
-        return last is not None and last.group(1) not in _OWN_WORDS
+        last = re.search(r"(\w+|[\])])$", self.code.rstrip()[-80:])
+        return last is not None and last.group(1) not in OWN_WORDS
 
     @property
     def starts(self) -> bool:

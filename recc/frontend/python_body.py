@@ -11,9 +11,9 @@ from typing import NoReturn, TypeVar
 from recc.diagnostics import Span
 from recc.frontend import syntax as s
 from recc.frontend.build import Builder, TooDeep, Tree
-from recc.frontend.mistakes import CALL_HINT, PRINT_HINT
 from recc.frontend.parse import parse_annotation
 from recc.frontend.python_expressions import ExpressionReader, Refused
+from recc.frontend.signs import CALL_HINT, PRINT_HINT
 
 KINDS: dict[str, s.Kind] = {"In": "input", "Param": "param", "State": "state", "Out": "output"}
 T = TypeVar("T")

@@ -11,14 +11,15 @@ from typing import NoReturn
 from recc.diagnostics import Findings, Source, Span
 from recc.frontend import syntax as s
 from recc.frontend.build import MAX_DEPTH, number_value
-from recc.frontend.mistakes import (
+from recc.frontend.signs import (
     ATTRIBUTE_HINT,
     CHAIN_HINT,
     CHOICE_HINT,
+    SIGN_HINTS,
     SLICE_HINT,
     WORD_HINTS,
+    foreign_name,
 )
-from recc.frontend.signs import SIGN_HINTS, foreign_name
 
 _BINARY = {
     ast.Add: "+",

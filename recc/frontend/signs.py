@@ -1,7 +1,8 @@
-"""Signs and letters that are not part of the language, and what to write in their place."""
+"""Signs, letters and words that are not part of the language, and what to write in their place."""
 
 from __future__ import annotations
 
+import keyword
 import re
 import unicodedata
 
@@ -51,6 +52,25 @@ _SPELLED = {
 }
 SPELLED = {character: spelling for characters, spelling in _SPELLED.items() for character in characters}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+
+OWN_WORDS = {"and", "assert", "def", "elif", "else", "for", "from", "if", "import", "in", "not", "or", "return"}
+FOREIGN_WORDS = set(keyword.kwlist) - OWN_WORDS - {"True", "False"}
+
+WORD_HINTS = {
+    "while": "a loop runs a constant number of times: `for j in n:`",
+    "lambda": "a helper is `def f(x): return ...`",
+    "break": "`where` chooses between values, and `for` runs a constant number of times",
+    "continue": "`where` chooses between values, and `for` runs a constant number of times",
+    "raise": "`assert` states a promise",
+    "is": "`==` compares",
+    "pass": "leave the block out",
+}
+CALL_HINT = "assign its value to a name"
+PRINT_HINT = "`output` says what comes out of a recurrence"
+CHOICE_HINT = "`where(condition, a, b)` chooses between values"
+SLICE_HINT = "an index is a constant, a loop counter, or a new name for the axis"
+ATTRIBUTE_HINT = "only `.T` may follow a value; functions are called as `mean(x)`"
+CHAIN_HINT = "join two of them: `a < b and b < c`"
 
 
 def spell_name(word: str) -> str:

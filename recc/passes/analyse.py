@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from recc.ir.nodes import Expr, Recurrence
 from recc.ir.traverse import names
 from recc.passes.axes import AxisClass, axis_classes
-from recc.passes.degree import Degree, Flow, Refused, time_varying
+from recc.passes.degree import Degree, Refused, time_varying
+from recc.passes.flow import Flow
 from recc.passes.fractional import Fraction, NotFractional, fractional_form
 from recc.passes.intervals import Intervals
 from recc.passes.ranges import Range

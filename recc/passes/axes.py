@@ -8,7 +8,7 @@ from typing import Literal
 import networkx as nx
 
 from recc.ir.nodes import Var
-from recc.passes.degree import Factor, Flow, Path
+from recc.passes.flow import Factor, Flow, Path
 
 AxisClass = Literal["batched", "scaled", "mixed"]
 Place = tuple[str, int]

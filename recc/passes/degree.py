@@ -7,9 +7,8 @@ while its parts pass; nothing is cancelled, so `x*x/x` is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Iterable
+from dataclasses import replace
 
 from recc.diagnostics import NOWHERE, Span
 from recc.ir.build import is_const
@@ -30,6 +29,7 @@ from recc.ir.nodes import (
     Window,
 )
 from recc.ir.traverse import names
+from recc.passes.flow import EXOGENOUS, Factor, Flow, Path, bound, differing, moved, placed, plus, scaled
 from recc.passes.positions import at_position
 from recc.structures.algebra import REAL, Algebra
 
@@ -38,32 +38,6 @@ SYMBOLS = {
     "min": "minimum", "lt": "`<`", "le": "`<=`", "gt": "`>`", "ge": "`>=`", "eq": "`==`", "ne": "`!=`",
     "mod": "`%`", "floordiv": "`//`", "neg": "negative",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Path:
-    """One way from a carried state to a value: at each place of the state stands an axis of the value, or None where
-    the state is contracted, moved or read at a fixed position."""
-
-    source: str
-    index: tuple[Axis | None, ...]
-
-
-@dataclass(frozen=True)
-class Factor:
-    """What is known of the coefficient on a path: the axes it differs along, whether it is constant in time, and
-    whether it is the algebra's one."""
-
-    along: frozenset[Axis] = frozenset()
-    fixed: bool = True
-    unit: bool = True
-
-    def __or__(self, other: Factor) -> Factor:
-        return Factor(self.along | other.along, self.fixed and other.fixed, False)
-
-
-Flow = Mapping[Path, Factor]
-EXOGENOUS: Flow = MappingProxyType({})
 
 
 class Refused(Exception):
@@ -135,12 +109,12 @@ class Degree:
             case Reduce():
                 return self._reduce(expr)
             case Roll(x, axis):
-                return _moved(self._neighbours(expr, self.of(x)), {axis})
+                return moved(self._neighbours(expr, self.of(x)), {axis})
             case Window(x, axis, tap):
-                return _moved(_differing(self._neighbours(expr, self.of(x)), {axis, tap}), {axis})
+                return moved(differing(self._neighbours(expr, self.of(x)), {axis, tap}), {axis})
             case Fold(x, axis, tap):
-                flow = _moved(_differing(self._neighbours(expr, self.of(x)), {axis}), {axis})
-                return _bound(flow, {tap})
+                flow = moved(differing(self._neighbours(expr, self.of(x)), {axis}), {axis})
+                return bound(flow, {tap})
             case Solve():
                 return self._solve(expr)
             case _:
@@ -155,14 +129,14 @@ class Degree:
         if isinstance(flow, Refused):
             raise flow
         places = dict(zip(self._lets[ref.name].axes, ref.index, strict=True))
-        return _union((_placed(path, places), _factor_placed(factor, places)) for path, factor in flow.items())
+        return placed(flow, places)
 
     def _choice(self, test: Expr, first: Flow, second: Flow) -> Flow:
         """Paths whose coefficient is one on both sides are one whatever the condition says."""
         both = first.keys() & second.keys()
         one = Factor(frozenset(test.axes))
         same = {path: one for path in both if first[path].unit and second[path].unit and None not in path.index}
-        return {**self._times(_plus(first, second), test), **same}
+        return {**self._times(plus(first, second), test), **same}
 
     def _unary(self, expr: Unary) -> Flow:
         flow = self.of(expr.x)
@@ -171,7 +145,7 @@ class Degree:
         op = expr.op
         if self.algebra is REAL:
             if op == "neg":
-                return _scaled(flow)
+                return scaled(flow)
             if op in ("real", "imag", "conj"):
                 return self._part(expr, flow)
         raise Refused(expr, f"{_called(op)} of a value that depends on {self._previous(flow)}{self._not_linear()}")
@@ -182,7 +156,7 @@ class Degree:
         if complex_sources:
             reason = f"`{expr.op}` of a complex value that depends on {self._previous(complex_sources)}"
             raise Refused(expr, f"{reason} is not complex-linear")
-        return _scaled(flow)
+        return scaled(flow)
 
     def _binary(self, expr: Binary) -> Flow:
         first, second = self.of(expr.x), self.of(expr.y)
@@ -191,9 +165,9 @@ class Degree:
         op, algebra = expr.op, self.algebra
         self.accepted += 1
         if op == algebra.plus:
-            return _plus(first, second)
+            return plus(first, second)
         if op == "sub" and algebra is REAL:
-            return _plus(first, _scaled(second))
+            return plus(first, scaled(second))
         if op == algebra.times and not (first and second):
             return self._times(first or second, expr.y if first else expr.x)
         if op == algebra.over and not second:
@@ -221,7 +195,7 @@ class Degree:
         if flow and expr.op != self.algebra.reduce:
             raise Refused(expr, f"`{expr.op}` over values that depend on {self._previous(flow)}{self._not_linear()}")
         self.accepted += bool(flow)
-        return _bound(flow, set(expr.over))
+        return bound(flow, set(expr.over))
 
     def _neighbours(self, expr: Expr, flow: Flow) -> Flow:
         """Neighbourhoods belong to (+,x): outside of the border is zero."""
@@ -236,7 +210,7 @@ class Degree:
         if flow and self.algebra is not REAL:
             raise Refused(expr, f"`solve` for a value that depends on {self._previous(flow)}{self._not_linear()}")
         along = frozenset(expr.matrix.axes) - {expr.row} | {expr.col}
-        return _bound({p: f | Factor(along, self._fixed(expr.matrix)) for p, f in flow.items()}, {expr.row})
+        return bound({p: f | Factor(along, self._fixed(expr.matrix)) for p, f in flow.items()}, {expr.row})
 
     def _times(self, flow: Flow, factor: Expr) -> Flow:
         """The flow with one more exogenous factor, or choice, on all its paths."""
@@ -254,52 +228,3 @@ class Degree:
 
 def _called(op: str) -> str:
     return SYMBOLS.get(op, f"`{op}`")
-
-
-def _union(items: Iterable[tuple[Path, Factor]]) -> Flow:
-    merged: dict[Path, Factor] = {}
-    for path, factor in items:
-        merged[path] = merged[path] | factor if path in merged else factor
-    return merged
-
-
-def _plus(first: Flow, second: Flow) -> Flow:
-    return _union([*first.items(), *second.items()])
-
-
-def _differing(flow: Flow, axes: set[Axis]) -> Flow:
-    return {path: factor | Factor(frozenset(axes)) for path, factor in flow.items()}
-
-
-def _scaled(flow: Flow) -> Flow:
-    """The flow with a coefficient that is no longer known to be one, but is as constant as it was."""
-    return {path: replace(factor, unit=False) for path, factor in flow.items()}
-
-
-def _moved(flow: Flow, axes: set[Axis]) -> Flow:
-    """States lose track of the axes; coefficients keep differing along them."""
-
-    def path(old: Path) -> Path:
-        return Path(old.source, tuple(None if axis in axes else axis for axis in old.index))
-
-    return _union((path(old), factor) for old, factor in flow.items())
-
-
-def _bound(flow: Flow, axes: set[Axis]) -> Flow:
-    moved = _moved(flow, axes)
-    return {path: replace(factor, along=factor.along - axes) for path, factor in moved.items()}
-
-
-def _placed(path: Path, places: dict[Axis, Axis | int]) -> Path:
-    """A definition's path where the definition is read with other axes, or fixed positions, in its places."""
-
-    def axis(old: Axis | None) -> Axis | None:
-        new = places[old] if old is not None else None
-        return new if isinstance(new, Axis) else None
-
-    return Path(path.source, tuple(axis(old) for old in path.index))
-
-
-def _factor_placed(factor: Factor, places: dict[Axis, Axis | int]) -> Factor:
-    along = (places[axis] for axis in factor.along)
-    return replace(factor, along=frozenset(axis for axis in along if isinstance(axis, Axis)))

@@ -55,14 +55,17 @@ class LevelPlan:
     advance: tuple[Expr, ...]
 
 
-def lower_scan(recurrence: Recurrence, analysis: Analysis) -> tuple[LevelPlan, ...] | None:
-    """The passes of a scan, in order; None if a component was refused."""
+def is_scannable(analysis: Analysis) -> bool:
+    """Whether every component was proved to be affine in an algebra that a scan can be made of."""
+    verdicts = [component.verdict for component in analysis.components]
+    return all(isinstance(verdict, Proof) and verdict.algebra in ZEROS for verdict in verdicts)
+
+
+def lower_scan(recurrence: Recurrence, analysis: Analysis) -> tuple[LevelPlan, ...]:
+    """The passes of a scan, in order, for a recurrence that is scannable."""
     plans: list[LevelPlan] = []
     done: list[str] = []
     for components in analysis.levels:
-        for component in components:
-            if not isinstance(component.verdict, Proof) or component.verdict.algebra not in ZEROS:
-                return None
         plans.append(_level(recurrence, components, tuple(done)))
         done += [name for component in components for name in component.states]
     return tuple(plans)

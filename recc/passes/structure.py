@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from recc.ir.nodes import Axis, Expr, Recurrence, Var
 from recc.passes.axes import AxisClass, axis_classes
 from recc.passes.chain import stages
-from recc.passes.degree import Factor, Flow, Path
+from recc.passes.flow import Factor, Flow, Path
 from recc.passes.intervals import Intervals
 from recc.passes.ranges import Range
 from recc.passes.terms import Expansion

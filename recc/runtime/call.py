@@ -119,7 +119,7 @@ def step_plainly(spec: Spec, bound: Bound) -> tuple[Tensors, Tensors]:
         c = program.constants(bound.w)
         inputs = tuple(t.to(kind_of(p, bound.dtype)) for p, t in zip(signature.inputs, bound.x, strict=True))
         p = program.prepare(inputs, c)
-        s, y = program.step(bound.s, p, c)
+        s, y = program.step(bound.s, p[: program.read], c)
         outputs, _ = program.finish(y, p, c)
     targets = make_plan(
         spec, (bound.rows, 1, bound.lanes), bound.sizes, (bound.dtype, bound.out_dtype), False

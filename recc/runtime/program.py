@@ -31,6 +31,7 @@ class Program(NamedTuple):
     step: Callable[..., Any]  # (s, p_t, c) -> (s, y_t), one step; y_t is what finish needs of it
     finish: Callable[..., Any]  # (y, p, c) -> (outputs, totals), for many steps at once
     levels: tuple[Level, ...] = ()  # empty when the recurrence has no scan
+    read: int | None = None  # how many of p, from the first, `step` and `compose` are given; all of them if None
 
 
 class Port(NamedTuple):

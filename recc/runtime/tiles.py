@@ -173,7 +173,7 @@ def walk_tiles(
 
     `added` is added to the states after each tile. Depth: tiles * steps.
     """
-    steps = per_step(p, 1, group.tiles * group.steps)
+    steps = per_step(p[: program.read], 1, group.tiles * group.steps)
     step, full = program.step, s
     kept: list[Tensors] = []
     entries: list[Tensors] = []
@@ -201,7 +201,7 @@ def scan_tiles(
     places: Places,
 ) -> tuple[Tensors, Tensors, Tensors]:
     """What `walk_tiles` returns, with all tiles of the group side by side. Depth: steps * (levels + 1) + tiles."""
-    steps = per_step(p, group.tiles, group.steps)
+    steps = per_step(p[: program.read], group.tiles, group.steps)
     if reverse:
         steps.reverse()
     entries: list[Tensor] = list(s)
@@ -263,7 +263,7 @@ def replay(program: Program, p: Tensors, entries: Tensors, c: object, group: Gro
     """The states before each step, `(B, tiles * steps, ...)`, from those at the entry of each tile."""
     s, before = entries, [entries]
     step = program.step
-    for p_t in per_step(p, group.tiles, group.steps)[:-1]:
+    for p_t in per_step(p[: program.read], group.tiles, group.steps)[:-1]:
         s, _ = step(s, p_t, c)
         before.append(s)
     return join_steps(before, group.tiles)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Algebra:
     """A semiring by its IR operations.
 
-    `plus` and `reduce` add, `zero` is neutral for them; `times` multiplies, `one` is neutral for it, `over` undoes it."""
+    `plus` and `reduce` add, and `zero` is neutral; `times` multiplies, `one` is neutral, and `over` undoes it."""
 
     name: str
     plus: str

@@ -89,7 +89,7 @@ def test_structures_hold_the_jacobian(seed: int) -> None:
         for component, proof in proofs(recurrence):
             if proof.algebra != "(+,x)" or len(component.states) > 1:
                 continue
-            name = component.states[0]
+            name = next(iter(component.states))
             step = Step(recurrence, rng, SIZES)
             rank = step.states[name].ndim
             count = int(np.prod(step.states[name].shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -14,7 +15,11 @@ from tests.analysis.measure import levels, proof, refusal, spec
 SPECS = Path(__file__).parents[2] / "specs"
 
 FOUND = {
-    "aaren": {"m": "(max,+) identity (running maximum)", "w": "scalar decay, in [0, 1]", "u": "scalar decay, in [0, 1]"},
+    "aaren": {
+        "m": "(max,+) identity (running maximum)",
+        "w": "scalar decay, in [0, 1]",
+        "u": "scalar decay, in [0, 1]",
+    },
     "delta_by_objective": {"S": "scalar decay x (identity + rank 1), decay in (0, 1]"},
     "deltanet": {"S": "identity + rank 1"},
     "deltaproduct": {"S": "scalar decay x product of 2 (identity + rank 1), decay in (0, 1]"},
@@ -86,33 +91,59 @@ def test_deltaproduct_of_many_steps_stays_cheap() -> None:
     assert component.verdict.structure.text == "scalar decay x product of 24 (identity + rank 1)"
 
 
-@pytest.mark.parametrize(
-    ("text", "state", "expected"),
-    [
-        (
-            "input e[N]\nparam A[N, N]\nstate a[N]\na[j] = logsumexp(a[i] + A[i, j], axis=i) + e[j]",
-            "a",
-            "(logsumexp,+) dense over N",
-        ),
-        ("input e[N]\nparam A[N, N]\nstate d[N]\nd[j] = max(d[i] + A[i, j], axis=i) + e[j]", "d", "(max,+) dense over N"),
-        ("input x[N]\nstate d[N]\nd = min(d + 1, x)", "d", "(min,+) time-invariant scalar"),
-        (
-            "input y\nparam a, c, q, r\nstate P = 1\nprior = a**2 * P + q\nP = r * prior / (c**2 * prior + r)",
-            "P",
-            "linear-fractional time-invariant 2x2 block",
-        ),
-        ("input w[K], k[K], v[V], a[K], b[K]\nstate S[K, V]\nS = exp(w) * S + outer(b, a @ S) + outer(k, v)", "S", "diagonal plus rank 1"),
-        ("input k[K], b, g <= 0, v[V]\nstate S[K, V]\nS = exp(g) * (S - b * outer(k, k @ S)) + outer(k, v)", "S", "scalar decay x (identity + rank 1), decay in (0, 1]"),
-        ("input x[D]\nparam A[D, D]\nstate h[D]\nh = solve(A, h + x)", "h", "time-invariant dense over D"),
-        ("input w[R], x[D]\nstate h[D]\nh = roll(h, 1, axis=D) + x", "h", "time-invariant dense over D"),
-        ("input x[D]\nparam W[D, D]\nstate h[D]\nh = W @ (x - prev(x)) - h", "h", "time-invariant scalar"),
-        ("input k[3, V], v[V]\nstate S[3, V]\nS[0] += v", "S", "identity (running sum)"),
-        ("input a[N]: complex, u[N]\nstate h[N]: complex\nh = -a * h + u", "h", "diagonal over N, complex"),
-    ],
-)  # fmt: skip
-def test_other_recurrences(text: str, state: str, expected: str) -> None:
-    found = proof(text, state)
-    assert found.text.endswith(expected) or found.text == expected, found.text
+OTHERS = {
+    "hmm": (
+        """input e[N]
+        param A[N, N]
+        state a[N]
+        a[j] = logsumexp(a[i] + A[i, j], axis=i) + e[j]""",
+        "(logsumexp,+) dense over N",
+    ),
+    "viterbi": (
+        """input e[N]
+        param A[N, N]
+        state d[N]
+        d[j] = max(d[i] + A[i, j], axis=i) + e[j]""",
+        "(max,+) dense over N",
+    ),
+    "shortest path": ("input x[N]\nstate d[N]\nd = min(d + 1, x)", "(min,+) time-invariant scalar"),
+    "kalman": (
+        """input y
+        param a, c, q, r
+        state P = 1
+        prior = a**2 * P + q
+        P = r * prior / (c**2 * prior + r)""",
+        "linear-fractional time-invariant 2x2 block",
+    ),
+    "rwkv7": (
+        """input w[K], k[K], v[V], a[K], b[K]
+        state S[K, V]
+        S = exp(w) * S + outer(b, a @ S) + outer(k, v)""",
+        "diagonal plus rank 1",
+    ),
+    "common scalar": (
+        """input k[K], b, g <= 0, v[V]
+        state S[K, V]
+        S = exp(g) * (S - b * outer(k, k @ S)) + outer(k, v)""",
+        "scalar decay x (identity + rank 1), decay in (0, 1]",
+    ),
+    "implicit": ("input x[D]\nparam A[D, D]\nstate h[D]\nh = solve(A, h + x)", "time-invariant dense over D"),
+    "shift": ("input x[D]\nstate h[D]\nh = roll(h, 1, axis=D) + x", "time-invariant dense over D"),
+    "negative": ("input x[D]\nparam W[D, D]\nstate h[D]\nh = W @ x - h", "time-invariant scalar"),
+    "one slot": ("input v[V]\nstate S[3, V]\nS[0] += v", "identity (running sum)"),
+    "complex": (
+        """input a[N]: complex, u[N]
+        state h[N]: complex
+        h = -a * h + u""",
+        "diagonal over N, complex",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_recurrences(name: str) -> None:
+    text, expected = OTHERS[name]
+    assert proof(dedent(f"        {text}" if "\n        " in text else text)).text == expected
 
 
 def test_lags_are_constant() -> None:

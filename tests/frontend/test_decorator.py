@@ -247,8 +247,7 @@ def f(x: In):
 
 def test_a_notebook_cell() -> None:
     text = 'def f(x: In["[K]"]):\n    y: Out = x\n'
-    lines: list[str] = text.splitlines(True)
-    linecache.cache["<cell>"] = (len(text), None, lines, "<cell>")
+    linecache.cache["<cell>"] = (len(text), None, [*text.splitlines(True)], "<cell>")
     names: dict[str, Any] = {"In": In, "Out": Out}
     exec(compile(text, "<cell>", "exec"), names)
     assert read(names["f"]).body[0] == s.Declare("input", "x", ("K",))

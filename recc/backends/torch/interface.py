@@ -27,15 +27,13 @@ class Choices:
     explanation: str
 
 
-def print_interface(
-    recurrence: Recurrence, programs: dict[str, PrintedProgram], costs: tuple[Cost, Cost], choices: Choices
-) -> str:
+def print_interface(recurrence: Recurrence, programs: dict[str, PrintedProgram], choices: Choices) -> str:
     """Named tuples, the specification, the callable with `step`, `initial_state` and `explain`."""
     outputs = tuple(item.var for item in recurrence.outputs)
     states = tuple(state.var for state in recurrence.states)
     title = "".join(part.capitalize() for part in recurrence.name.split("_"))
     parts = [_named_tuple(f"{title}Outputs", outputs, "outputs"), _named_tuple(f"{title}State", states, "states")]
-    parts.append(_cost(costs))
+    parts.append(_cost(programs["primal"].costs))
     parts.append(f"EXPLANATION = {_literal(choices.explanation)}")
     parts.append(_spec(recurrence, programs, title, choices))
     parts += [_function(recurrence, choices), _step(recurrence), _initial_state(recurrence)]

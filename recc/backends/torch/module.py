@@ -13,16 +13,14 @@ from pathlib import Path
 from recc.backends.torch.functions import Argument, Context, function
 from recc.backends.torch.interface import Choices, harmless, print_interface
 from recc.backends.torch.inlining import merged_imports, runtime_source
-from recc.backends.torch.program import PrintedProgram, print_program
+from recc.backends.torch.program import print_program
 from recc.backends.torch.promises import promised
 from recc.backends.torch.start import print_start
 from recc.diagnostics import Diagnostic, SpecError
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.adjoint import adjoint
-from recc.passes.analyse import analyse
-from recc.passes.cost import Cost, cost_of
-from recc.passes.lower_scan import LevelPlan, lower_scan
-from recc.passes.order_axes import order_axes
+from recc.passes.analyse import Analysis, analyse
+from recc.passes.lower_scan import is_scannable
 from recc.passes.schedule import Shapes
 from recc.passes.tangent import tangent
 
@@ -37,7 +35,7 @@ class Origin:
     command: str
 
 
-def emit_module(recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None, origin: Origin, choices: Choices) -> str:
+def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choices: Choices) -> str:
     """The text of a standalone module that exports the recurrence under its name.
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
@@ -45,14 +43,15 @@ def emit_module(recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None, or
     _free_name(recurrence, defined)
     shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
     context = Context(dict(recurrence.sizes), _ranks(recurrence))
-    programs = {"primal": print_program(order_axes(recurrence, context.ranks), levels, "primal", shapes, context)}
+    scanned = is_scannable(analysis)
+    programs = {"primal": print_program(recurrence, analysis if scanned else None, "primal", shapes, context)}
     for name, derived in (("adjoint", adjoint(recurrence)), ("tangent", tangent(recurrence))):
-        programs[name] = _derived(derived, name, levels is not None, shapes, context)
+        programs[name] = print_program(derived, analyse(derived) if scanned else None, name, shapes, context)
     promises = _promises(recurrence, context)
     equations = [_section(title, programs[name].text) for name, title in PARTS]
     equations.append(_section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises])))
     helpers = _helpers(context.helpers)
-    interface = print_interface(recurrence, programs, _cost(recurrence, levels), choices)
+    interface = print_interface(recurrence, programs, choices)
     body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), interface])
     key = hashlib.sha256(body.encode()).hexdigest()[:16]
     body = body.replace('key="KEY"', f'key="{key}"')
@@ -65,15 +64,6 @@ PARTS = (
     ("adjoint", "Adjoint: the gradient, a recurrence that runs backwards in time"),
     ("tangent", "Tangent: directional derivatives"),
 )
-
-
-def _derived(
-    recurrence: Recurrence, name: str, scanned: bool, shapes: Shapes, context: Context
-) -> PrintedProgram:
-    """A derivative's program; it scans only where the recurrence itself does."""
-    recurrence = order_axes(recurrence, context.ranks)
-    levels = lower_scan(recurrence, analyse(recurrence)) if scanned else None
-    return print_program(recurrence, levels, name, shapes, context)
 
 
 def _free_name(recurrence: Recurrence, defined: frozenset[str]) -> None:
@@ -131,13 +121,3 @@ def _promises(recurrence: Recurrence, context: Context) -> list[str]:
     results = tuple((test, test.axes, None) for _, test in tests)
     doc = "Whether each promise of the spec holds, elementwise."
     return [function("promises", doc, arguments, (), (results,), context)]
-
-
-def _cost(recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None) -> tuple[Cost, Cost]:
-    """The cost of one step sequentially, and of one step of a scan (all of its passes)."""
-    once = cost_of(recurrence.lets, recurrence.updates + tuple(item.expr for item in recurrence.outputs))
-    scanned = once
-    for level in levels or ():
-        scanned = scanned + cost_of(level.compose.lets, level.compose.updates)
-    return once, scanned
-

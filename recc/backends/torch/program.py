@@ -7,71 +7,113 @@ from dataclasses import dataclass, replace
 from recc.backends.torch.functions import Argument, Context, function, spreading
 from recc.ir.nodes import Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import nodes
-from recc.passes.lower_scan import LevelPlan
+from recc.passes.analyse import Analysis
+from recc.passes.cost import Cost, cost_of
+from recc.passes.lower_scan import LevelPlan, lower_scan
 from recc.passes.order_axes import order_axes
-from recc.passes.schedule import Schedule, Shapes, name_positions, schedule
+from recc.passes.schedule import Schedule, Shapes, schedule
 
 Results = tuple[tuple[Expr, tuple, str | None], ...]
 
 
 @dataclass(frozen=True)
 class PrintedProgram:
-    """The functions' text, and the expression that makes the `Program` of them."""
+    """The functions' text, the expression that makes the `Program` of them, and the costs of a step: walked, scanned."""
 
     text: str
     value: str
+    costs: tuple[Cost, Cost]
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """What one stage hands to the next: variables, as the tuples' contents."""
+    """What one stage hands to the next: variables, as the tuples' contents; steps read the first `read` of
+    `prepared`."""
 
     constants: tuple[Var, ...]
     prepared: tuple[Var, ...]
+    read: int
     kept: tuple[Var, ...]
+
+    @property
+    def stepwise(self) -> Argument:
+        return Argument("prepared", self.prepared[: self.read])
 
 
 def print_program(
-    recurrence: Recurrence, levels: tuple[LevelPlan, ...] | None, prefix: str, shapes: Shapes, context: Context
+    recurrence: Recurrence, analysis: Analysis | None, prefix: str, shapes: Shapes, context: Context
 ) -> PrintedProgram:
-    """All functions of a recurrence, their names starting with `prefix`."""
-    plan = schedule(recurrence, shapes)
-    crossing = _crossing(plan, levels or ())
+    """All functions of a recurrence, their names starting with `prefix`; without an analysis it has no scan."""
+    plan = schedule(order_axes(recurrence, context.ranks), shapes)
+    levels = lower_scan(_stepwise(plan), analysis) if analysis is not None else ()
+    crossing = _crossing(plan, levels)
     texts = [
         _constants(plan, crossing, prefix, context),
         _prepare(plan, crossing, prefix, context),
         _step(plan, crossing, prefix, context),
         _finish(plan, crossing, prefix, context),
     ]
+    values = []
+    for number, level in enumerate(levels):
+        own = f"{prefix}_{number}" if len(levels) > 1 else prefix
+        texts += _level(level, plan, crossing, own, context)
+        values.append(_level_value(level, plan, own))
+    return PrintedProgram("\n\n\n".join(texts), _program_value(prefix, values, crossing), _costs(plan, levels))
+
+
+def _program_value(prefix: str, levels: list[str], crossing: Crossing) -> str:
     names = [f"{prefix}_{stage}" for stage in ("constants", "prepare", "step", "finish")]
-    level_names = []
-    for number, level in enumerate(levels or ()):
-        texts += _level(level, plan, crossing, f"{prefix}_{number}" if len(levels or ()) > 1 else prefix, context)
-        level_names.append(_level_value(level, plan, f"{prefix}_{number}" if len(levels or ()) > 1 else prefix))
     lines = [", ".join(names) + ","]
-    if level_names:
-        lines += ["(", *(f"    {name}," for name in level_names), "),"]
-    value = "\n".join(["Program(", *(f"    {line}" for line in lines), ")"])
-    return PrintedProgram("\n\n\n".join(texts), value)
+    if levels:
+        lines += ["levels=(", *(f"    {level}," for level in levels), "),"]
+    if crossing.read < len(crossing.prepared):
+        lines.append(f"read={crossing.read},")
+    return "\n".join(["Program(", *(f"    {line}" for line in lines), ")"])
+
+
+def _costs(plan: Schedule, levels: tuple[LevelPlan, ...]) -> tuple[Cost, Cost]:
+    """The cost of one step when walked, and of all passes over one step of a scan."""
+    once = cost_of(plan.step, plan.recurrence.updates)
+    scanned = once
+    for level in levels:
+        scanned = scanned + cost_of(level.compose.lets, level.compose.updates)
+    return once, scanned
+
+
+def _stepwise(plan: Schedule) -> Recurrence:
+    """The part of a recurrence that its steps compute, with what is made before them as inputs and params."""
+    recurrence = plan.recurrence
+    made = {stage: tuple(_variable(let) for let in getattr(plan, stage)) for stage in ("constants", "prepare")}
+    loose = _loose(plan)
+    return replace(
+        recurrence,
+        inputs=recurrence.inputs + made["prepare"],
+        params=recurrence.params + (() if loose else made["constants"]),
+        lets=loose + plan.step,
+        outputs=(),
+        totals=(),
+    )
 
 
 def _crossing(plan: Schedule, levels: tuple[LevelPlan, ...]) -> Crossing:
     """What later stages read of earlier ones; without params, constants are made where they are needed instead."""
     recurrence = plan.recurrence
-    variables = {let.name: _variable(let) for let in recurrence.lets} | {var.name: var for var in recurrence.variables}
-    read = _read_of(plan.step, recurrence.updates) | _read_of(
-        plan.finish, tuple(item.expr for item in recurrence.outputs + recurrence.totals)
-    )
+    variables = {var.name: var for var in recurrence.variables} | {let.name: _variable(let) for let in recurrence.lets}
+    results = tuple(item.expr for item in recurrence.outputs + recurrence.totals)
+    in_steps = _read_of(plan.step, (*recurrence.updates, *(variables[name].ref() for name in plan.kept)))
     for level in levels:
-        read |= _read_of(level.compose.lets, level.compose.updates)
-    prepared_names = [var.name for var in recurrence.inputs] + [let.name for let in plan.prepare]
-    constant_names = [var.name for var in recurrence.params]
-    if recurrence.params:
-        constant_names += [let.name for let in plan.constants]
-        read |= _read_of(plan.prepare, ())
+        in_steps |= _read_of(level.compose.lets, level.compose.updates)
+    in_the_end = _read_of(plan.finish, results)
+    read = in_steps | in_the_end | _read_of(plan.prepare, ())
+    prepared = [var.name for var in recurrence.inputs] + [let.name for let in plan.prepare]
+    constants = [var.name for var in recurrence.params]
+    constants += [let.name for let in plan.constants] if recurrence.params else []
+    first = [name for name in prepared if name in in_steps]
+    rest = [name for name in prepared if name in in_the_end and name not in in_steps]
     return Crossing(
-        constants=tuple(variables[name] for name in constant_names if name in read),
-        prepared=tuple(variables[name] for name in prepared_names if name in read),
+        constants=tuple(variables[name] for name in constants if name in read),
+        prepared=tuple(variables[name] for name in first + rest),
+        read=len(first),
         kept=tuple(variables[name] for name in plan.kept),
     )
 
@@ -112,7 +154,7 @@ def _step(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> 
     recurrence = plan.recurrence
     arguments = (
         _states(recurrence),
-        Argument("prepared", crossing.prepared),
+        crossing.stepwise,
         Argument("constants", crossing.constants),
     )
     updates = _updates(recurrence.states, recurrence.updates)
@@ -149,8 +191,7 @@ def _level(level: LevelPlan, plan: Schedule, crossing: Crossing, prefix: str, co
         _neutral(level, own, variables),
         context,
     )
-    stages = _made_before(plan)
-    compose = order_axes(name_positions(level.compose), context.ranks)
+    compose = order_axes(level.compose, context.ranks)
     earlier = tuple(variables[name] for name in level.earlier)
     count, blocks = len(earlier), len(level.blocks)
     results = _updates(compose.states, compose.updates)
@@ -158,15 +199,14 @@ def _level(level: LevelPlan, plan: Schedule, crossing: Crossing, prefix: str, co
         Argument("earlier", earlier),
         Argument("transition", tuple(block.var for block in level.blocks)),
         Argument("offset", own),
-        Argument("prepared", crossing.prepared),
+        crossing.stepwise,
         constants,
     )
-    lets = tuple(let for let in compose.lets if let.name not in stages)
     text = function(
         f"{prefix}_compose",
         "A summary of some steps, longer by one step.",
         arguments,
-        lets,
+        compose.lets,
         (results[:count], results[count : count + blocks], results[count + blocks :]),
         context,
     )
@@ -180,12 +220,6 @@ def _level(level: LevelPlan, plan: Schedule, crossing: Crossing, prefix: str, co
         context,
     )
     return [begin, text, advance]
-
-
-def _made_before(plan: Schedule) -> set[str]:
-    """Names that cross into the steps, so that a compose function reads them instead of computing them."""
-    made = {let.name for let in plan.prepare}
-    return made | ({let.name for let in plan.constants} if plan.recurrence.params else set())
 
 
 def _neutral(level: LevelPlan, own: tuple[Var, ...], variables: dict[str, Var]):
