@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recc.ir.nodes import Expr, Recurrence
+from recc.ir.nodes import Expr, Recurrence, Size
 from recc.ir.traverse import names
 from recc.passes.axes import AxisClass, axis_classes
 from recc.passes.degree import Degree, Refused, time_varying
@@ -43,10 +43,15 @@ class Proof:
     fraction: Fraction | None = None
 
     @property
+    def in_place(self) -> bool:
+        """Whether every element is multiplied by a factor where it stands."""
+        return isinstance(self.structure, (Scalar, Diagonal)) and self.algebra == REAL.name
+
+    @property
     def log_space(self) -> bool:
         """Whether the transition may be kept as a cumulative logarithm: it acts in place and is provably positive."""
-        in_place = isinstance(self.structure, (Scalar, Diagonal)) and self.algebra == REAL.name and not self.complex
-        return in_place and self.coefficient is not None and self.coefficient.positive
+        known = self.coefficient is not None and self.coefficient.positive
+        return self.in_place and known and not self.complex
 
     @property
     def text(self) -> str:
@@ -59,6 +64,36 @@ class Proof:
             decay = "" if isinstance(self.structure, (Scalar, Diagonal)) else "decay "
             facts = f", {decay}{self.coefficient.text}"
         return f"{prefix}{lasting}{self.structure.text}{facts}"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Sentences for an explanation: axes, closure and cost of composing steps, and whether logarithms will do."""
+        return (*self._axes_facts(), self._composition_fact(), *self._factor_facts())
+
+    def _axes_facts(self) -> list[str]:
+        meaning = {"batched": "is the same along", "scaled": "differs along", "mixed": "crosses"}
+        sizes = self.structure.layout.sizes
+        if len(self.axes) > 1 or not sizes:
+            return []
+        (classes,) = self.axes.values()
+        found = [f"{verb} {_listed(sizes, classes, kind)}" for kind, verb in meaning.items() if kind in classes]
+        return [f"the transition {', '.join(found)}"]
+
+    def _composition_fact(self) -> str:
+        cost = f"one more step costs {self.structure.composition} operations"
+        if self.structure.closed:
+            return f"products of steps have the same structure; {cost}"
+        return f"products of steps do not keep the structure; {cost}"
+
+    def _factor_facts(self) -> list[str]:
+        if not self.in_place:
+            return []
+        what = "complex" if self.complex else self.coefficient.text if self.coefficient is not None else "unknown"
+        return [f"the factor is {what}, so {'it may' if self.log_space else 'it may not'} be kept as a logarithm"]
+
+
+def _listed(sizes: tuple[Size, ...], classes: tuple[AxisClass, ...], wanted: str) -> str:
+    return ", ".join(str(size) for size, found in zip(sizes, classes, strict=True) if found == wanted)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,22 @@ def test_other_recurrences(name: str) -> None:
     assert proof(dedent(f"        {text}" if "\n        " in text else text)).text == expected
 
 
+def test_facts() -> None:
+    (component,) = analysed("gated_deltanet").components
+    assert isinstance(component.verdict, Proof)
+    assert component.verdict.facts == (
+        "the transition is the same along V, crosses K",
+        "products of steps do not keep the structure; one more step costs 1 + 4*K**2 operations",
+    )
+    (component,) = analysed("linear_scan").components
+    assert isinstance(component.verdict, Proof)
+    assert component.verdict.facts == (
+        "the transition differs along D",
+        "products of steps have the same structure; one more step costs D operations",
+        "the factor is may be negative, so it may not be kept as a logarithm",
+    )
+
+
 def test_lags_are_constant() -> None:
     assert proof("input x[D]\nstate h[D]\nh = h + prev(x)", "prev_x").text.startswith("constant")
 
