@@ -31,11 +31,12 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def show_table(table: "Table") -> None:
-    """Prints a table at the width of the terminal, in colour if it is one."""
+def show_table(table: "Table", least: int = 0) -> None:
+    """Prints a table at the width of the terminal, in colour if it is one; at ``least`` that wide all the same."""
     from rich.console import Console
 
     console = Console(soft_wrap=False)
+    console.width = max(console.width, least)
     with console.capture() as captured:
         console.print(table)
     show_text(captured.get())

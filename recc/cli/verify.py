@@ -41,7 +41,7 @@ def verify_specs(
     sources = [(argument, find_spec(argument)) for argument in arguments]
     results, failed = _run(sources, constants)
     if results:
-        show_table(_table(results))
+        show_table(_table(results), least=WIDTH)
     if failed or not all(result.passed for result in results):
         raise typer.Exit(1)
 
@@ -73,6 +73,9 @@ def _run(sources: "Sequence[tuple[str, str | Path]]", constants: dict[str, int |
                 failed = True
             progress.remove_task(task)
     return results, failed
+
+
+WIDTH = 120  # narrower, numbers would be cut short, and a number without its exponent misleads
 
 
 def _table(results: "Sequence[Result]") -> "Table":

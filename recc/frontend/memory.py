@@ -7,13 +7,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recc.frontend import syntax
-from recc.frontend.scope import Scope
+from recc.frontend.scope import Barrier, Scope
 from recc.frontend.values import Value
 from recc.ir.build import ONE, ZERO, binary, where
 from recc.ir.nodes import Const, Expr, State, Var
 
 if TYPE_CHECKING:
     from recc.frontend.expressions import Expressions
+
+START = "a start is made of params, constants and sizes"
 
 
 class Memory:
@@ -23,9 +25,24 @@ class Memory:
         self.scope = scope
         self.expressions = expressions
 
-    def clock(self) -> Value:
+    def start(self, node: syntax.Expr, where_: str) -> Value:
+        """What a state starts from: an expression of params, constants and sizes alone."""
+        scope = self.scope
+        outside = scope.bound, scope.visible, scope.indices, scope.barrier, len(scope.lets)
+        names = frozenset({*scope.bound, *scope.later, scope.clock}) - scope.initial.keys()
+        scope.bound, scope.visible, scope.indices = dict(scope.initial), scope.initial, {}
+        scope.barrier = Barrier(where_, names, START, is_start=True)
+        try:
+            value = self.expressions.value(node)
+            return Value(scope.inlined(value.expr, node.span), value.axes)
+        finally:
+            scope.bound, scope.visible, scope.indices, scope.barrier, count = outside
+            del scope.lets[count:]
+
+    def clock(self, node: syntax.Expr) -> Value:
         """The number of the step, from 0."""
         name = self.scope.clock
+        self._open(node, f"`{name}`")
         if name not in self.scope.hidden:
             var = self._carry(name, (), False, ZERO)
             self.scope.updates[name] = binary("add", var.ref(), ONE)
@@ -33,86 +50,116 @@ class Memory:
 
     def prev(self, node: syntax.Call, lag: int, init: syntax.Expr | None) -> Value:
         """What a name held at the end of the `lag`-th step before."""
+        self._open(node, "`prev`")
         name = self._name(node)
         state = self.scope.states.get(name.id)
         if state is not None and init is not None:
-            self.scope.fail("E360", f"`{name.id}` is a state: before the first step it is its start", init.span)
+            hint = f"leave `init=` out; a start is declared, as in `state {name.id} = ...`"
+            self.scope.fail(
+                "E360", f"`{name.id}` is a state: before the first step it is its start", init.span, hint=hint
+            )
         if state is not None and lag == 1:
             return Value(state.var.ref(), state.var.axes)
         current = Value(state.var.ref(), state.var.axes) if state is not None else self._held(name)
-        start = state.start if state is not None else self._start(init, current)
+        start = state.start if state is not None else self._init(init, current)
         first = 2 if state is not None else 1
         source: str | None = None
         for back in range(first, lag + 1):
-            own = self._prev_name(name.id, back)
+            own = _prev_name(name.id, back)
             if own not in self.scope.hidden:
                 var = self._carry(own, current.sizes, current.kind == "complex", start)
-                self._update_from(var, name.id, source, current if state is not None else None)
+                self._update_from(own, var, name, source, current if state is not None else None)
             elif init is not None and self.scope.hidden[own].start != start:
-                self.scope.fail("E360", f"`prev({name.id})` has another `init=` elsewhere", init.span)
+                message = f"`prev({name.id})` starts from something else in another place"
+                self.scope.fail("E360", message, init.span, hint="give both the same `init=`")
             source = own
-        var = self.scope.hidden[self._prev_name(name.id, lag)].var
+        var = self.scope.hidden[_prev_name(name.id, lag)].var
         return Value(var.ref(), var.axes)
 
     def hold(self, node: syntax.Call, every: int) -> Value:
         """What a name was on entry to the latest step whose number is a multiple of `every`."""
-        name = self._name(node)
-        state = self.scope.states.get(name.id)
+        self._open(node, "`hold`")
+        name, scope = self._name(node), self.scope
+        state = scope.states.get(name.id)
         current = Value(state.var.ref(), state.var.axes) if state is not None else self._held(name)
-        own = f"hold_{name.id}" if every == self._held_every(name.id, every) else f"hold_{name.id}_{every}"
-        if own not in self.scope.hidden:
+        key = name.id, every, current.expr
+        if key not in scope.held:
+            own = f"hold_{name.id}" if f"hold_{name.id}" not in scope.hidden else f"hold_{name.id}_{len(scope.held)}"
             start = state.start if state is not None else ZERO
-            self._carry(own, current.sizes, current.kind == "complex", start)
-        var = self.scope.hidden[own].var
-        now = binary("eq", binary("mod", self.clock().expr, Const(every)), ZERO)
-        value = self.scope.define(own, Value(where(now, current.expr, var.ref()), current.axes), node.span)
-        self.scope.updates[own] = value.expr
-        return value
+            var = self._carry(own, current.sizes, current.kind == "complex", start)
+            now = binary("eq", binary("mod", self.clock(node).expr, Const(every)), ZERO)
+            value = scope.define(own, Value(where(now, current.expr, var.ref()), current.axes), node.span)
+            scope.updates[own] = value.expr
+            scope.held[key] = value
+        return scope.held[key]
 
-    def _held_every(self, name: str, every: int) -> int:
-        """The period that `hold_name` stands for: that of the first use."""
-        return self.scope.periods.setdefault(name, every)
-
-    @staticmethod
-    def _prev_name(name: str, back: int) -> str:
-        return f"prev_{name}" if back == 1 else f"prev_{name}_{back}"
+    def _open(self, node: syntax.Expr, what: str) -> None:
+        """Refuse what only a step has where a start is read."""
+        barrier = self.scope.barrier
+        if barrier is not None and barrier.is_start:
+            self.scope.fail(
+                "E305", f"{barrier.where} cannot read {what}: it stands before the first step", node.span, hint=START
+            )
 
     def _name(self, node: syntax.Call) -> syntax.Name:
-        arg = node.args[0]
+        scope, arg, what = self.scope, node.args[0], node.func.id
         if not isinstance(arg, syntax.Name):
-            hint = "assign the expression to a name first"
-            self.scope.fail("E361", f"`{node.func.id}` needs a name", arg.span, hint=hint)
+            scope.fail("E361", f"`{what}` needs a name", arg.span, hint="assign the expression to a name first")
+        if scope.expanding and arg.id in scope.bound and scope.bound[arg.id] is not scope.visible.get(arg.id):
+            hint = f"pass `{what}({arg.id})` to the `def`"
+            scope.fail("E361", f"`{arg.id}` belongs to one call of a `def`, and has no past", arg.span, hint=hint)
         return arg
 
     def _held(self, name: syntax.Name) -> Value:
         """The present value of an input, a param or a local."""
-        if name.id not in self.scope.bound and name.id in self.scope.later:
-            message = f"`{name.id}` is read before it is assigned in this step: a local that depends on the past must be a state"
-            self.scope.fail("E362", message, name.span, hint=f"declare it: `state {name.id}`")
-        return self.expressions.value(name)
+        scope = self.scope
+        if (
+            name.id not in scope.bound
+            and name.id in scope.later
+            and scope.barrier is None
+            and name.id not in scope.lost
+        ):
+            message = f"`{name.id}` is read before it is assigned in this step"
+            hint = f"a local that depends on its own past is a state: declare `state {name.id}`"
+            scope.fail("E362", message, name.span, hint=hint)
+        value = self.expressions.value(name)
+        if value.kind == "bool":
+            self.expressions.needs_number(name, "what is remembered is a number")
+        if isinstance(value.expr, Const):
+            scope.fail(
+                "E361", f"`{name.id}` is a constant, and was the same before", name.span, hint=f"write `{name.id}`"
+            )
+        return value
 
-    def _start(self, init: syntax.Expr | None, like: Value) -> Expr:
+    def _init(self, init: syntax.Expr | None, like: Value) -> Expr:
         if init is None:
             return ZERO
-        value = self.expressions.value(init)
-        if value.axes and set(value.axes) != set(like.axes):
-            self.scope.fail("E360", f"`init=` must have the axes {like.describe()} or none", init.span)
+        value = self.start(init, "`init=`")
+        if value.axes and value.axes != like.axes:
+            hint = "or none, as in `init=1`"
+            self.scope.fail("E360", f"`init=` must have the axes {like.describe()}", init.span, hint=hint)
+        if value.kind == "bool":
+            self.expressions.needs_number(init, "`init=` needs a number")
+        if value.kind == "complex" and like.kind != "complex":
+            self.scope.fail(
+                "E323", "`init=` is complex, but what is remembered is real", init.span, hint="take `real(...)` of it"
+            )
         return value.expr
 
     def _carry(self, name: str, sizes: tuple, complex_: bool, start: Expr) -> Var:
-        own = self.scope.namer(name)
-        var = Var(own, sizes, complex_)
+        var = Var(self.scope.namer(name), sizes, complex_)
         self.scope.hidden[name] = State(var, start)
         return var
 
-    def _update_from(self, var: Var, name: str, source: str | None, entry: Value | None) -> None:
+    def _update_from(self, own: str, var: Var, name: syntax.Name, source: str | None, entry: Value | None) -> None:
         """What a hidden state takes over at the end of a step."""
         if source is not None:
-            self.scope.updates[self._key(var)] = self.scope.hidden[source].var.ref()
+            self.scope.updates[own] = self.scope.hidden[source].var.ref()
         elif entry is not None:
-            self.scope.updates[self._key(var)] = entry.expr
+            self.scope.updates[own] = entry.expr
         else:
-            self.scope.carried[self._key(var)] = name
+            self.scope.carried[own] = name
 
-    def _key(self, var: Var) -> str:
-        return next(key for key, state in self.scope.hidden.items() if state.var is var)
+
+def _prev_name(name: str, back: int) -> str:
+    return f"prev_{name}" if back == 1 else f"prev_{name}_{back}"

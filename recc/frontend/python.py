@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from recc.frontend.syntax import Def, Recurrence
 
 
-class _Marker:
+if TYPE_CHECKING:
+    _Anything = Any  # type checkers read the bodies as Python, where these names are operands
+else:
+    _Anything = object
+
+
+class _Marker(_Anything):
     """An annotation, which means nothing to Python; the string in it is what a `.rec` file writes after the name."""
 
     def __class_getitem__(cls, text: str) -> type:

@@ -14,7 +14,7 @@ from recc.ir.traverse import fresh_axis, substitute
 
 
 class AxisError(Exception):
-    """Axes that do not fit: what is wrong, and the way out."""
+    """Axes that do not fit: what is wrong, and the way out, in which `{x}` and `{y}` stand for the two sides."""
 
     def __init__(self, code: str, message: str, hint: str = ""):
         super().__init__(message)
@@ -70,14 +70,14 @@ def joined(x: Value, y: Value, what: str) -> tuple[Axis, ...]:
         if max(sides) > 1 and min(sides) > 0 and sides[0] != sides[1]:
             raise AxisError(
                 "E310",
-                f"{what} would have to guess: one side has the size `{axis.size}` twice ({x.describe()} and {y.describe()})",
+                f"{what} would have to guess: `{axis.size}` is twice on one side, in {x.describe()} and {y.describe()}",
                 "say which axis is meant with index names, as in `y[i, j] = U[i, j] * x[i]`",
             )
     if not (set(plain_x) <= set(plain_y) or set(plain_y) <= set(plain_x)):
         raise AxisError(
             "E311",
             f"{what} needs the axes of one side to contain the other's, but they are {x.describe()} and {y.describe()}",
-            "`outer(x, y)` multiplies all pairs; index names, as in `y[i, j] = x[i] - z[j]`, say it for any operation",
+            "`outer({x}, {y})` multiplies all pairs; index names do any operation: `z[i, j] = x[i] - y[j]`",
         )
     if set(x.axes) <= set(y.axes):
         return y.axes
@@ -96,14 +96,16 @@ def elementwise(op: str, x: Value, y: Value, span: Span, what: str) -> Value:
 
 def transpose(x: Value) -> Value:
     if len(x.axes) < 2:
-        raise AxisError("E312", f"`.T` swaps the last two axes, but there is only {x.describe()}")
+        hint = "a vector is neither a row nor a column: `x @ y` sums products, `outer(x, y)` makes all pairs"
+        raise AxisError("E312", f"`.T` swaps the last two axes, but this is {x.describe()}", hint)
     return positional(Value(x.expr, (*x.axes[:-2], x.axes[-1], x.axes[-2])))
 
 
 def contract(x: Value, y: Value, span: Span) -> Value:
     """`x @ y`: the last axis of `x` with the first axis of `y` of that name; axes of `y` before it match by name."""
     if not x.axes or not y.axes:
-        raise AxisError("E313", f"`@` needs an axis on both sides, but they are {x.describe()} and {y.describe()}")
+        message = f"`@` needs an axis on both sides, but they are {x.describe()} and {y.describe()}"
+        raise AxisError("E313", message, "`{x} * {y}` multiplies by a scalar")
     last = x.axes[-1]
     place = _place_of(last, y)
     if place is None:
@@ -137,8 +139,8 @@ def _place_of(axis: Axis, y: Value) -> int | None:
 
 def _contract_hint(x: Value, y: Value) -> str:
     if _place_of(y.axes[-1], x) is not None:
-        return "the other order, `y @ x`, contracts an axis that both have"
-    return "`outer(x, y)` multiplies all pairs; `*` multiplies elementwise"
+        return "`{y} @ {x}` contracts an axis that both have"
+    return "`outer({x}, {y})` multiplies all pairs; `*` multiplies elementwise"
 
 
 def _match(axis: Axis, rest: tuple[Axis, ...], before: tuple[Axis, ...]) -> Axis:
@@ -158,7 +160,8 @@ def _match(axis: Axis, rest: tuple[Axis, ...], before: tuple[Axis, ...]) -> Axis
 def outer(x: Value, y: Value, span: Span) -> Value:
     """The last axes multiply as all pairs; the others are matched by name."""
     if not x.axes or not y.axes:
-        raise AxisError("E314", f"`outer` needs an axis on both sides, but they are {x.describe()} and {y.describe()}")
+        message = f"`outer` needs an axis on both sides, but they are {x.describe()} and {y.describe()}"
+        raise AxisError("E314", message, "`{x} * {y}` multiplies by a scalar")
     last_x, last_y = fresh_axis(x.axes[-1]), fresh_axis(y.axes[-1])
     left = Value(substitute(x.expr, {x.axes[-1]: last_x}), x.axes[:-1])
     right = Value(substitute(y.expr, {y.axes[-1]: last_y}), y.axes[:-1])

@@ -58,7 +58,8 @@ class Plan:
     def assignments(self) -> list[Assignment]:
         """All assignments of a step in order: definitions, outputs that are no definition, new states.
 
-        Raises `ValueError` for an output with the name of a state that is not the state's new value."""
+        Raises `ValueError` for an output with the name of a state that is not the state's new value, and for a `Solve`
+        that the language cannot say."""
         r = self.recurrence
         for item in r.outputs:
             if item.name in r.state_names and item.expr != r.update_of(item.name):
@@ -68,9 +69,7 @@ class Plan:
         result: list[Assignment] = []
         for place, let in enumerate(r.lets):
             item, state = claimed.get(let.name), self.replaced(let, place)
-            if item is not None:
-                self.surface[let.name] = item.name
-            elif state is not None:
+            if item is None and state is not None:
                 self.surface[let.name] = state
                 self.holds[state] = let.name
             result.append(Assignment(self.surface.get(let.name, let.name), let.axes, let.expr, item))
@@ -80,17 +79,9 @@ class Plan:
 
     def claims(self, outputs: Mapping[str, Output]) -> dict[str, Output]:
         """Definitions that can be written as `output o[V] = ...` where they stand."""
-        r = self.recurrence
-        claimed: dict[str, Output] = {}
-        for item in outputs.values():
-            let = next((let for let in r.lets if let.ref() == item.expr), None)
-            free = let is not None and (let.name == item.name or item.name not in self.declared_names())
-            if let is not None and free and let.axes == item.var.axes and let.name not in claimed:
-                claimed[let.name] = item
-        return claimed
-
-    def declared_names(self) -> set[str]:
-        return {var.name for var in self.recurrence.variables} | {let.name for let in self.recurrence.lets}
+        lets = {let.name: let for let in self.recurrence.lets}
+        found = {name: lets[name] for name in outputs if name in lets and lets[name].ref() == outputs[name].expr}
+        return {name: outputs[name] for name, let in found.items() if let.axes == outputs[name].var.axes}
 
     def replaced(self, let: Let, place: int) -> str | None:
         """The state whose name a definition can take: it is a next value of it, and the last one is read no more."""
@@ -103,20 +94,30 @@ class Plan:
         return None if any(self.holds[state.name] in names(expr) for expr in later) else state.name
 
     def new_states(self) -> list[Assignment]:
-        """Assignments to the states that do not hold their new values yet; none reads what another has replaced."""
-        r, states, holds = self.recurrence, self.states, self.holds
-        left = [s for s in states if r.update_of(s.name) != Ref(holds[s.name], s.var.axes, s.var.kind)]
-        left += [s for s in states if s not in left and holds[s.name] == s.name]
-        first, last = [], []
-        for place, state in enumerate(left):
-            update = r.update_of(state.name)
-            assigned = {holds[other.name] for other in left[:place]}
-            if names(update) & assigned:
+        """Assignments to the states that do not hold their new values yet, each after the last that reads it."""
+        r, holds = self.recurrence, self.holds
+        updates = {state: r.update_of(state.name) for state in self.states}
+        left = [
+            s
+            for s in self.states
+            if holds[s.name] == s.name or updates[s] != Ref(holds[s.name], s.var.axes, s.var.kind)
+        ]
+        result: list[Assignment] = []
+        while left:
+            state = next((s for s in left if not self.read_by_others(s, left, updates)), None)
+            if state is None:
+                state = left[0]
                 name = self.fresh(f"{state.name}_new")
-                first.append(Assignment(name, state.var.axes, update))
-                update = Ref(name, state.var.axes, state.var.kind)
-            last.append(Assignment(state.name, state.var.axes, update))
-        return first + last
+                result.append(Assignment(name, state.var.axes, updates[state]))
+                updates[state] = Ref(name, state.var.axes, updates[state].kind)
+                left = [*left[1:], state]
+            else:
+                result.append(Assignment(state.name, state.var.axes, updates[state]))
+                left.remove(state)
+        return result
+
+    def read_by_others(self, state: State, left: list[State], updates: Mapping[State, Expr]) -> bool:
+        return any(self.holds[state.name] in names(updates[other]) for other in left if other != state)
 
     def fresh(self, base: str) -> str:
         name, count = base, 0
@@ -163,7 +164,10 @@ class Plan:
     def operands(self, node: Solve, made: list[Assignment]) -> Solve:
         """The system with names for its matrix and its right side, whose axes have the order that `solve` needs."""
         rest = tuple(axis for axis in node.axes if axis != node.col)
-        orders = ((*rest, node.row, node.col), (node.row, *rest))
+        if any(axis.size == node.row.size for axis in rest):
+            raise ValueError(f"`solve` has one more axis of the size `{node.row.size}` of its system")
+        inner = tuple(axis for axis in rest if axis in node.matrix.axes)
+        orders = ((*inner, node.row, node.col), (node.row, *rest))
         refs: list[Expr] = []
         for name, part, order in zip(("matrix", "side"), (node.matrix, node.rhs), orders, strict=True):
             let = define(self.fresh(name), with_axes(part, order), axes=order)

@@ -11,6 +11,8 @@ from recc.ir.nodes import COMPARISONS, Arange, Axis, Binary, Const, Expr, Reduce
 ZERO, ONE = Const(0), Const(1)
 MINUS_INFINITY = Const(-math.inf)
 
+LARGEST_WHOLE = 2**53  # whole numbers beyond it are not all floating-point numbers
+
 _FOLDED = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
@@ -65,10 +67,14 @@ def binary(op: str, x: Expr, y: Expr, **at) -> Expr:
 
 
 def _fold(op: str, x, y):
+    if op == "pow" and isinstance(x, int) and isinstance(y, int) and x.bit_length() * abs(y) > 53:
+        x = float(x)  # the digits of a tower of whole numbers would fill the memory
     try:
         value = _FOLDED[op](x, y)
     except (KeyError, ArithmeticError, ValueError, TypeError):
         return None
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        value = float(value)
     if isinstance(value, complex) and not isinstance(x, complex) and not isinstance(y, complex):
         return None
     return value

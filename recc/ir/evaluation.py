@@ -33,7 +33,7 @@ from recc.ir.nodes import (
 from recc.ir.traverse import nodes
 
 Array = NDArray[Any]
-Sizes = Mapping[Size, int]
+Sizes = Mapping[str, int] | Mapping[Size, int]
 
 
 def _sigmoid(x: Array) -> Array:

@@ -145,7 +145,7 @@ def _length(given: list[tuple[Var, Array, int]], steps: int | None) -> int:
 
 
 def _find_sizes(recurrence: Recurrence, given: list[tuple[Var, Array, int]], sizes: Sizes) -> dict[Size, int]:
-    known: dict[Size, int] = {**sizes, **dict(recurrence.sizes)}
+    known: dict[Size, int] = {**dict(sizes.items()), **dict(recurrence.sizes)}
     for var, array, time in given:
         if array.ndim < len(var.sizes) + time:
             raise ValueError(f"`{var.name}` needs at least {len(var.sizes) + time} dims, it has {array.ndim}")

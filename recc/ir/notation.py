@@ -100,13 +100,14 @@ class Writer:
             case Reduce(op, x, over):
                 if (parts := convolution(expr)) is not None:
                     return self.convolution(*parts), ATOM
-                return f"{op}({self.text(x)}{self.along(x, over)})", ATOM
+                return f"{op}({self.text(_operand(x, over))}{self.along(x, over)})", ATOM
             case Roll(x, axis, shift):
                 return f"roll({self.text(x)}, {shift}, axis={self.axis(axis)})", ATOM
             case Window(x, axis, _, wrap) | Fold(x, axis, _, wrap):
                 name = type(expr).__name__.lower()
                 return f"{name}({self.text(x)}, axis={self.axis(axis)}{', wrap=True' if wrap else ''})", ATOM
-            case Solve(matrix, rhs):
+            case Solve():
+                matrix, rhs = _system(expr)
                 return f"solve({self.text(matrix)}, {self.text(rhs)})", ATOM
 
     def binary(self, op: str, x: Expr, y: Expr) -> tuple[str, int]:
@@ -156,6 +157,8 @@ class IndexWriter(Writer):
     def written(self, expr: Expr) -> tuple[str, int]:
         if isinstance(expr, Where):
             return f"where({self.text(expr.test)}, {self.text(expr.x)}, {self.text(expr.y)})", ATOM
+        if isinstance(expr, Solve):
+            return f"solve({self.text(expr.matrix)}, {self.text(expr.rhs)})", ATOM
         if isinstance(expr, Reduce) and expr.op != "any":
             return f"{expr.op}({self.text(expr.x)}{self.along(expr.x, expr.over)})", ATOM
         return super().written(expr)
@@ -237,6 +240,8 @@ def _plain(expr: Expr) -> tuple[Axis, ...]:
     match expr:
         case Const() | SizeOf():
             return ()
+        case Ref() if transposed(expr):
+            return formal(tuple(axis.size for axis in expr.axes))
         case Ref(_, index):
             selected = next((place for place, item in enumerate(index) if isinstance(item, Axis)), len(index))
             rest = tuple(item for item in index[selected:] if isinstance(item, Axis))
@@ -285,16 +290,21 @@ def _joined(x: tuple[Axis, ...], y: tuple[Axis, ...]) -> tuple[Axis, ...]:
     return x
 
 
-def _reduced(x: Expr, over: tuple[Axis, ...]) -> tuple[Axis, ...]:
+def _operand(x: Expr, over: tuple[Axis, ...]) -> Expr:
+    """What is reduced, with bound axes named as a variable's: by their order if all are reduced, else as the first."""
     everything = set(x.axes) <= set(over)
-    if everything:
-        names = dict(zip(x.axes, formal(tuple(axis.size for axis in x.axes)), strict=True))
-    else:
-        names = {axis: Axis(axis.size, 0) for axis in over}
-        for axis in over:
-            _single(axis.size, x.axes)
-    axes = plain_axes(substitute(x, dict(names)))
-    return tuple(axis for axis in axes if axis not in names.values())
+    own = formal(tuple(axis.size for axis in x.axes)) if everything else tuple(Axis(axis.size, 0) for axis in over)
+    return substitute(x, dict(zip(x.axes if everything else over, own, strict=True)))
+
+
+def _reduced(x: Expr, over: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    axes = plain_axes(_operand(x, over))
+    if set(x.axes) <= set(over):
+        return ()
+    for axis in over:
+        _single(axis.size, x.axes)
+    sizes = {axis.size for axis in over}
+    return tuple(axis for axis in axes if axis.size not in sizes)
 
 
 def _convolved(x: Expr, weights: Ref, window: Window) -> tuple[Axis, ...]:
@@ -306,13 +316,17 @@ def _convolved(x: Expr, weights: Ref, window: Window) -> tuple[Axis, ...]:
     return tuple(out if axis.size == channel.size else axis for axis in axes)
 
 
+def _system(expr: Solve) -> tuple[Expr, Expr]:
+    """The matrix and the right side of a system, with axes named as a variable's."""
+    row, col = Axis(expr.row.size, 0), Axis(expr.col.size, 1)
+    return substitute(expr.matrix, {expr.row: row, expr.col: col}), substitute(expr.rhs, {expr.row: row})
+
+
 def _solved(expr: Solve) -> tuple[Axis, ...]:
     row, col = Axis(expr.row.size, 0), Axis(expr.col.size, 1)
     if expr.row not in expr.rhs.axes or expr.col != row:
         raise NotPlain
-    rhs = plain_axes(substitute(expr.rhs, {expr.row: row}))
-    renamed = substitute(expr.matrix, {expr.row: row, expr.col: col})
-    matrix = plain_axes(renamed)
+    matrix, rhs = (plain_axes(part) for part in _system(expr))
     _single(row.size, rhs)
     if matrix[-2:] != (row, col) or not set(matrix[:-2]) <= set(rhs) - {row}:
         raise NotPlain

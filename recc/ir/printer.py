@@ -40,9 +40,10 @@ def show(recurrence: Recurrence) -> str:
             h = h + x
             output h
 
-    States that only `prev` and `hold` need are declared like others. Totals are comments. Raises `ValueError` for what
-    the language has no form of: an output with the name of a state that is not the state's new value, and a start that
-    needs index names."""
+    States that only `prev` and `hold` need are declared like others. Totals are comments.
+
+    Raises `ValueError` for what the language has no form of: an output with the name of a state that is not the state's
+    new value, a start that needs index names, a system with another axis of its own size."""
     return _Page(recurrence).text()
 
 

@@ -133,9 +133,11 @@ class Tape:
         self.lets.append(named)
         g = Ref(named.name, collected.axes, named.kind)
         mask = self._masks[let.name]
-        for part, contribution, test in self._contributions(let.expr, let.ref(), g):
-            scope = let.axes + tuple(axis for axis in bound_axes(let.expr) if axis not in let.axes)
-            active = conjunction(mask, test) if test is not None else mask
+        for place, (part, contribution, test) in enumerate(self._contributions(let.expr, let.ref(), g)):
+            given = tuple(axis for axis in let.axes if axis not in _taken(let.expr, place))
+            scope = given + tuple(axis for axis in bound_axes(let.expr) if axis not in given)
+            reached = None if mask is None else _moved(mask, let.expr)
+            active = conjunction(reached, test) if test is not None else reached
             if active is not None and not is_linear(let.expr) and test is None:
                 contribution = where(active, contribution, ZERO)
             self._collect(part, contribution, scope, active)
@@ -205,6 +207,34 @@ def _sum(parts: list[Expr]) -> Expr:
     for part in parts[1:]:
         result = binary("add", result, part)
     return result
+
+
+def _taken(expr: Expr, place: int) -> tuple[Axis, ...]:
+    """The axes of an operation that one of its contributions has summed over itself."""
+    match expr:
+        case Window(_, _, tap):
+            return (tap,)
+        case Solve(_, _, _, col) if place == 0:
+            return (col,)
+        case _:
+            return ()
+
+
+def _moved(mask: Expr, expr: Expr) -> Expr:
+    """Where an operand matters, from where the result does, for the operations that move values along an axis."""
+    shown = where(mask, ONE, ZERO)
+    match expr:
+        case Roll(_, axis, shift) if axis in mask.axes:
+            shown = Roll(shown, axis, -shift)
+        case Window(_, axis, tap, wrap) if axis in mask.axes or tap in mask.axes:
+            shown = Fold(_spread(_spread(shown, axis), tap), axis, tap, wrap)
+        case Fold(_, axis, tap, wrap) if axis in mask.axes:
+            shown = Window(shown, axis, tap, wrap)
+        case Solve(_, _, _, col) if col in mask.axes:
+            return Reduce("any", mask, (col,))
+        case _:
+            return mask
+    return binary("gt", shown, ZERO)
 
 
 def _times(g: Expr, partial: Expr) -> Expr:

@@ -88,8 +88,9 @@ class Proof:
     def _factor_facts(self) -> list[str]:
         if not self.in_place:
             return []
-        what = "complex" if self.complex else self.coefficient.text if self.coefficient is not None else "unknown"
-        return [f"the factor is {what}, so {'it may' if self.log_space else 'it may not'} be kept as a logarithm"]
+        known = self.coefficient.text if self.coefficient is not None else "may be negative"
+        what = "is complex" if self.complex else known if known.startswith("may") else f"is {known}"
+        return [f"the factor {what}, so it {'may' if self.log_space else 'may not'} be kept as a logarithm"]
 
 
 def _listed(sizes: tuple[Size, ...], classes: tuple[AxisClass, ...], wanted: str) -> str:

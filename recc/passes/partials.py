@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from recc.ir.build import MINUS_INFINITY, ONE, add, binary, div, mul, neg, sub, unary, where
-from recc.ir.nodes import Binary, Const, Expr, Unary
+from recc.ir.nodes import Binary, Const, Expr, Fold, Roll, Unary, Window
 from recc.ir.primitives import PIECEWISE_CONSTANT
 
 HALF, TWO, ZERO = Const(0.5), Const(2), Const(0)
@@ -14,7 +14,7 @@ HALF, TWO, ZERO = Const(0.5), Const(2), Const(0)
 def unary_partial(op: str, x: Expr, y: Expr) -> Expr | None:
     """d y / d x of `y = op(x)`; None where it is zero everywhere.
 
-    `real`, `imag`, `conj` and the `abs` of a complex value have no complex derivative and are not rules of this table."""
+    `real`, `imag`, `conj` and the `abs` of a complex value have no complex derivative and no rule here."""
     if op in PIECEWISE_CONSTANT:
         return None
     return _UNARY[op](x, y)
@@ -99,6 +99,10 @@ def extremum_share(x: Expr, out: Expr, op: str) -> Expr:
 
 def is_linear(node: Expr) -> bool:
     """Whether a zero cotangent stays zero whatever the values are: no infinity can turn it into NaN."""
-    return isinstance(node, Unary) and node.op in ("neg", "real", "imag", "conj") or (
-        isinstance(node, Binary) and node.op in ("add", "sub")
-    )
+    match node:
+        case Unary(op):
+            return op in ("neg", "real", "imag", "conj")
+        case Binary(op):
+            return op in ("add", "sub")
+        case _:
+            return isinstance(node, (Roll, Window, Fold))

@@ -64,8 +64,8 @@ class Range:
             return -(-self).reciprocal()
         if not self.positive:
             return UNKNOWN
-        high = INF if self.low == 0 else 1 / self.low
-        return Range(1 / self.high, high, self.high_open, self.low_open)
+        low, high = (INF if end == 0 else 1 / end for end in (self.high, self.low))
+        return Range(low, high, self.high_open, self.low_open)
 
     def _ends(self) -> tuple[tuple[float, bool], tuple[float, bool]]:
         return (self.low, self.low_open), (self.high, self.high_open)

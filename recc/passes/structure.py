@@ -12,8 +12,9 @@ from recc.passes.chain import stages
 from recc.passes.flow import Factor, Flow, Path
 from recc.passes.intervals import Intervals
 from recc.passes.ranges import Range
+from recc.passes.split import split
 from recc.passes.terms import Expansion
-from recc.structures.algebra import Algebra
+from recc.structures.algebra import REAL, Algebra
 from recc.structures.base import Structure
 from recc.structures.dense import Dense
 from recc.structures.diagonal import Diagonal
@@ -49,11 +50,14 @@ def structure_of(
         return Found(recognise(Form((), widest, algebra, None, layouts)), None)
     (var,) = (variables[name] for name in states)
     whole = _layout(var, classes[var.name])
+    lets = {let.name: let for let in recurrence.lets}
     factors: list[Found] = []
     for stage in stages(recurrence, var.name):
         terms = Expansion({stage.source: var.axes}, recurrence.lets, algebra).of(stage.expr)
         if terms is None:
             return Found(_unresolved(whole), None)
+        if algebra is REAL:
+            terms = split(terms, lets)
         factors += _factors(var, stage.source, terms, algebra, intervals)
     structures = [factor.structure for factor in factors]
     if any(isinstance(structure, Dense) for structure in structures):

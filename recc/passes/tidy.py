@@ -19,19 +19,22 @@ class Namer:
 
     def __init__(self, taken: Iterable[str] = ()):
         self._taken = set(taken)
+        self._last: dict[str, int] = {}
 
     def __call__(self, base: str) -> str:
-        name, number = base, 0
+        name, number = base, self._last.get(base, 0)
         while name in self._taken:
             number += 1
             name = f"{base}_{number}"
         self._taken.add(name)
+        self._last[base] = number
         return name
 
 
 def used_names(recurrence: Recurrence) -> set[str]:
     """Every name that a new one must not take."""
     taken = {var.name for var in recurrence.variables}
+    taken |= {size for var in recurrence.variables for size in var.sizes if isinstance(size, str)}
     taken |= {let.name for let in recurrence.lets} | {out.name for out in recurrence.outputs + recurrence.totals}
     return taken | {name for name, _ in recurrence.sizes} | {name for name, _ in recurrence.constants}
 
@@ -128,10 +131,10 @@ def share(recurrence: Recurrence) -> Recurrence:
         let = replace(let, expr=canonical(rewrite(current(let.expr), refold)))
         twin = known.setdefault((let.axes, let.expr), let)
         whole = set(let.expr.axes) == set(let.axes)
-        if let.temporary and twin is not let:
-            replaced[let.name] = replace(let, expr=twin.ref())
-        elif let.temporary and whole and isinstance(let.expr, (Ref, Const)):
+        if let.temporary and whole and isinstance(let.expr, (Ref, Const)):
             replaced[let.name] = let
+        elif let.temporary and twin is not let:
+            replaced[let.name] = replace(let, expr=twin.ref())
         else:
             kept.append(let)
     return map_exprs(replace(recurrence, lets=tuple(kept)), current)

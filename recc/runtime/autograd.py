@@ -141,8 +141,12 @@ def differentiate(
     w: Tensors,
     entries: Tensors,
     cotangents: tuple[Sequence[Tensor | None], Sequence[Tensor | None], Sequence[Tensor | None]],
+    wanted: Sequence[bool],
 ) -> tuple[Tensors, Tensors, Tensors]:
-    """Cotangents of inputs, params and initial states from those of outputs, final states and entry states."""
+    """Cotangents of inputs, params and initial states from those of outputs, final states and entry states.
+
+    Of inputs that are not `wanted` they are zeros.
+    """
     spec, signature = plan.spec, plan.spec.signature
     constants = spec.primal.constants(w)
     counted = (plan.batch, plan.steps)
@@ -160,7 +164,7 @@ def differentiate(
         return (*inputs, *before, *window(d_out, signature.outputs, group, plan.dtype))
 
     mode = Mode(plan.scan, True, may_write((*x, *w, *entries, *d_out, *d_final, *(d_entries or ()))))
-    targets = [Target(t.shape[0], tuple(t.shape[2:]), t.dtype) for t in x]
+    targets = [Target(t.shape[0], tuple(t.shape[2:]), t.dtype, want) for t, want in zip(x, wanted, strict=True)]
     walk = run(spec.adjoint, fetch, w, d_final, plan.groups(), targets, mode, d_entries)
     totals = walk.totals or tuple(torch.zeros((), dtype=t.dtype, device=t.device) for t in w)
     d_w = tuple(
@@ -233,8 +237,8 @@ class SolveRecurrence(torch.autograd.Function):
         outs = len(plan.spec.signature.outputs)
         cotangents = (grads[:outs], grads[outs : outs + count], grads[outs + count :])
         with without_autocast(x[0].device):
-            dx, dw, ds = differentiate(plan, x, w, saved[-count:], cotangents)
-        wanted = ctx.needs_input_grad[1:]
+            wanted = ctx.needs_input_grad[1:]
+            dx, dw, ds = differentiate(plan, x, w, saved[-count:], cotangents, wanted[: len(x)])
         return (None, *(g if need else None for g, need in zip((*dx, *dw, *ds), wanted, strict=True)))
 
     @staticmethod

@@ -16,7 +16,7 @@ from recc.runtime.arguments import (
     take_sizes,
     use_scan,
 )
-from recc.runtime.autograd import SolveRecurrence, kind_of, make_plan, without_autocast
+from recc.runtime.autograd import SolveRecurrence, feature_shape, kind_of, make_plan, without_autocast
 from recc.runtime.operator import solve_by_operator
 from recc.runtime.packing import check_cu_seqlens, pack, sequence_lengths, solve_packed
 from recc.runtime.program import Spec
@@ -121,10 +121,11 @@ def step_plainly(spec: Spec, bound: Bound) -> tuple[Tensors, Tensors]:
         p = program.prepare(inputs, c)
         s, y = program.step(bound.s, p[: program.read], c)
         outputs, _ = program.finish(y, p, c)
-    targets = make_plan(
-        spec, (bound.rows, 1, bound.lanes), bound.sizes, (bound.dtype, bound.out_dtype), False
-    ).output_targets()
-    full = tuple(o.to(t.dtype).expand(t.batch, 1, *t.rest) for o, t in zip(outputs, targets, strict=True))
+    lead = (bound.rows, 1, *bound.lanes)
+    full = tuple(
+        o.to(kind_of(port, bound.out_dtype)).expand(*lead, *feature_shape(port, bound.sizes))
+        for port, o in zip(signature.outputs, outputs, strict=True)
+    )
     return full, tuple(a.expand_as(b) for a, b in zip(s, bound.s, strict=True))
 
 

@@ -75,12 +75,16 @@ def plan_for(spec: Spec, static: Static, x: Sequence[Tensor]) -> Plan:
 def solve_flat(
     spec: Spec, x: Sequence[Tensor], w: Sequence[Tensor], s: Sequence[Tensor], static: Static
 ) -> list[Tensor]:
-    """Outputs, final states and entry states; of packed sequences no entry states."""
+    """Outputs, final states, and the states at the bounds of tiles; of packed sequences not these.
+
+    The bounds, of which there is one more than tiles, make a dimension that is never 1: tracing would guard on that.
+    """
     x, w, s = tuple(x), tuple(w), tuple(s)
     with without_autocast(x[0].device):
         if static.cu_seqlens is None:
             walk = solve(plan_for(spec, static, x), x, w, s)
-            return [*walk.outputs, *(f.clone() for f in walk.final), *walk.entries]
+            bounds = (torch.cat((e, f), 1) for e, f in zip(walk.entries, walk.final, strict=True))
+            return [*walk.outputs, *(f.clone() for f in walk.final), *bounds]
 
         def dense(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
             walk = solve(plan_for(spec, static, x), x, w, s)
@@ -96,17 +100,18 @@ def differentiate_flat(
     x: Sequence[Tensor],
     w: Sequence[Tensor],
     s: Sequence[Tensor],
-    entries: Sequence[Tensor],
+    bounds: Sequence[Tensor],
     grads: Sequence[Tensor | None],
     static: Static,
 ) -> list[Tensor]:
     """Cotangents of inputs, params and initial states."""
     x, w, s = tuple(x), tuple(w), tuple(s)
     outs, states = len(spec.signature.outputs), len(spec.signature.states)
-    cotangents = (grads[:outs], grads[outs : outs + states], grads[outs + states :])
+    entries = tuple(b[:, :-1] for b in bounds)
+    cotangents = (grads[:outs], grads[outs : outs + states], ())
     with without_autocast(x[0].device):
         if static.cu_seqlens is None:
-            results = differentiate(plan_for(spec, static, x), x, w, tuple(entries), cotangents)
+            results = differentiate(plan_for(spec, static, x), x, w, entries, cotangents, [True] * len(x))
         else:
             results = differentiate_blocks(spec, (x, w, s), cotangents[:2], static, static.cu_seqlens)
     return [fresh(g) for part in results for g in part]
@@ -143,7 +148,7 @@ def differentiate_blocks(
 
     def backward(kept: Any, d_outputs: Tensors, d_final: Tensors) -> tuple[Tensors, Tensors, Tensors]:
         plan, x, w, entries = kept
-        return differentiate(plan, x, w, entries, (d_outputs, d_final, ()))
+        return differentiate(plan, x, w, entries, (d_outputs, d_final, ()), [True] * len(x))
 
     packing = pack(sequence_lengths(cu_seqlens, total), static.reverse, x[0].device)
     return differentiate_packed(forward, backward, arguments, filled_grads, packing)
@@ -160,8 +165,8 @@ def promised(spec: Spec, x: Sequence[Tensor], s: Sequence[Tensor], static: Stati
     results = [empty(port, (batch, steps), static.out_dtype) for port in spec.signature.outputs]
     results += [empty(port, (s[0].shape[0], 1), static.dtype) for port in spec.signature.states]
     if static.cu_seqlens is None:
-        tiles = (steps + SEQUENTIAL_TILE - 1) // SEQUENTIAL_TILE
-        results += [empty(port, (batch, tiles), static.dtype) for port in spec.signature.states]
+        bounds = (steps + SEQUENTIAL_TILE - 1) // SEQUENTIAL_TILE + 1
+        results += [empty(port, (batch, bounds), static.dtype) for port in spec.signature.states]
     return results
 
 
@@ -183,14 +188,14 @@ def define_operators(spec: Spec, namespace: str) -> None:
     def run_forward(x: Any, w: Any, s: Any, *static: Any) -> list[Tensor]:
         return solve_flat(spec, x, w, s, Static(*static))
 
-    def run_backward(x: Any, w: Any, s: Any, entries: Any, grads: Any, *static: Any) -> list[Tensor]:
-        return differentiate_flat(spec, x, w, s, entries, grads, Static(*static))
+    def run_backward(x: Any, w: Any, s: Any, bounds: Any, grads: Any, *static: Any) -> list[Tensor]:
+        return differentiate_flat(spec, x, w, s, bounds, grads, Static(*static))
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         x, w, s, *static = inputs
         states = len(s)
-        entries = [] if static[0] is not None else output[-states:]
-        ctx.save_for_backward(*x, *w, *s, *entries, *([static[0]] if static[0] is not None else []))
+        bounds = [] if static[0] is not None else output[-states:]
+        ctx.save_for_backward(*x, *w, *s, *bounds, *([static[0]] if static[0] is not None else []))
         ctx.counts, ctx.static = (len(x), len(w), states), static[1:]
         ctx.packed = static[0] is not None
 
@@ -198,8 +203,8 @@ def define_operators(spec: Spec, namespace: str) -> None:
         saved = list(ctx.saved_tensors)
         cu_seqlens = saved.pop() if ctx.packed else None
         nx, nw, ns = ctx.counts
-        x, w, s, entries = saved[:nx], saved[nx : nx + nw], saved[nx + nw : nx + nw + ns], saved[nx + nw + ns :]
-        flat = getattr(torch.ops, namespace).backward(x, w, s, entries, list(grads), cu_seqlens, *ctx.static)
+        x, w, s, bounds = saved[:nx], saved[nx : nx + nw], saved[nx + nw : nx + nw + ns], saved[nx + nw + ns :]
+        flat = getattr(torch.ops, namespace).backward(x, w, s, bounds, list(grads), cu_seqlens, *ctx.static)
         rest = (None, *([] if value == [] else None for value in ctx.static))  # torch takes [] for a list of tensors
         return (flat[:nx], flat[nx : nx + nw], flat[nx + nw :], *rest)
 
@@ -210,7 +215,7 @@ def define_operators(spec: Spec, namespace: str) -> None:
         f"{namespace}::backward",
         run_backward,
         mutates_args=(),
-        schema=f"({lists}, Tensor[] entries, Tensor?[] grads, {STATIC_SCHEMA}) -> Tensor[]",
+        schema=f"({lists}, Tensor[] bounds, Tensor?[] grads, {STATIC_SCHEMA}) -> Tensor[]",
     )
     forward.register_fake(lambda x, w, s, *static: promised(spec, x, s, Static(*static)))
     backward.register_fake(

@@ -58,22 +58,18 @@ def sequence_lengths(cu_seqlens: Tensor, total: int) -> list[int]:
 
 def pack(lengths: Sequence[int], reverse: bool, device: torch.device) -> Packing:
     """The blocks of sequences of these lengths, each sequence from its end if in reverse."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    begins = [0]
-    for length in lengths:
-        begins.append(begins[-1] + length)
+    count = torch.tensor(lengths, dtype=torch.long)
+    order = torch.argsort(count, descending=True, stable=True)
+    ends = count.cumsum(0)
+    firsts = (ends - 1 if reverse else ends - count)[order].unsqueeze(1)
     distinct = sorted({n for n in lengths if n > 0})
-    blocks: list[Block] = []
-    steps: list[Tensor] = []
-    for begin, end in zip([0, *distinct], distinct, strict=False):
-        rows = sum(n >= end for n in lengths)
-        starts = torch.tensor([begins[i + 1] - 1 if reverse else begins[i] for i in order[:rows]]).unsqueeze(1)
-        offsets = torch.arange(begin, end)
-        steps.append((starts - offsets if reverse else starts + offsets).flatten())
-        blocks.append(Block(rows, begin, end))
-    index = torch.cat(steps) if steps else torch.zeros(0, dtype=torch.long)
+    rows = (len(lengths) - torch.searchsorted(count[order.flip(0)], torch.tensor(distinct))).tolist()
+    blocks = tuple(map(Block, rows, [0, *distinct], distinct))
+    offsets = [torch.arange(block.begin, block.end) for block in blocks]
+    steps = [firsts[: block.rows] + (-k if reverse else k) for block, k in zip(blocks, offsets, strict=True)]
+    index = torch.cat([part.flatten() for part in steps]) if steps else torch.zeros(0, dtype=torch.long)
     same = bool((index == torch.arange(len(index))).all())
-    return Packing(tuple(blocks), None if same else index.to(device), torch.tensor(order, dtype=torch.long).to(device))
+    return Packing(blocks, None if same else index.to(device), order.to(device))
 
 
 def inverse(permutation: Tensor) -> Tensor:

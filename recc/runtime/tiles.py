@@ -2,8 +2,8 @@
 
 A program is walked tile after tile (`walk_tiles`), or, if it has levels, with all tiles of a group at once
 (`scan_tiles`): the summaries of the tiles first, then the states between tiles, then the steps from these states.
-A group of n tiles of C steps so takes C * (levels + 1) + n dependent steps. Nothing here works in place: autograd can
-differentiate all of it.
+A group of n tiles of C steps so takes C * (levels + 1) + n dependent steps. Only where the results are written to is
+in place, and only if asked for: otherwise autograd can differentiate all of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,11 +32,12 @@ class Group(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The shape, but for its number of steps, and the dtype that an output must come to."""
+    """The shape, but for its number of steps, and the dtype that an output must come to, if it is wanted at all."""
 
     batch: int
     rest: tuple[int, ...]
     dtype: torch.dtype
+    wanted: bool = True
 
 
 class Mode(NamedTuple):
@@ -129,21 +130,27 @@ def write_column(column: Sequence[Tensor], tiles: int, place: Tensor) -> Tensor:
     """What `join_column` returns, written to `place`."""
     if tiles == 1:  # torch.cat is slow when it writes to memory that is not contiguous
         return place.copy_(join_column(column, tiles))
-    torch.stack(tuple(column), 2, out=place.view(place.shape[0], tiles, len(column), *place.shape[2:]))
+    by_tile = place.view(place.shape[0], tiles, len(column), *place.shape[2:])
+    torch.stack(full_column(column, tiles), 2, out=by_tile)
     return place
 
 
 def join_column(column: Sequence[Tensor], tiles: int) -> Tensor:
     """Tensors `(B, tiles, ...)`, one a step, as one tensor `(B, tiles * steps, ...)`."""
-    shapes = {tensor.shape for tensor in column}
-    if len(shapes) > 1 or column[0].shape[1] != tiles:
-        rank = column[0].dim()
-        shape = torch.broadcast_shapes(*shapes, (1, tiles) + (1,) * (rank - 2))
-        column = [tensor.expand(shape) for tensor in column]
+    full = full_column(column, tiles)
     if tiles == 1:
-        return torch.cat(tuple(column), 1) if len(column) > 1 else column[0]
-    stacked = torch.stack(tuple(column), 2)
+        return full[0] if len(full) == 1 else torch.cat(full, 1)
+    stacked = torch.stack(full, 2)
     return stacked.reshape(stacked.shape[0], tiles * len(column), *stacked.shape[3:])
+
+
+def full_column(column: Sequence[Tensor], tiles: int) -> Tensors:
+    """The tensors of all steps in one shape; a step may keep one that lacks a dimension."""
+    shapes = {tensor.shape for tensor in column}
+    if len(shapes) == 1 and column[0].shape[1] == tiles:
+        return tuple(column)
+    shape = torch.broadcast_shapes(*shapes, (1, tiles) + (1,) * (column[0].dim() - 2))
+    return tuple(tensor.expand(shape) for tensor in column)
 
 
 def spread(states: Sequence[Tensor], like: Tensors) -> Tensors:
@@ -333,15 +340,15 @@ class Column:
         self.placed: Tensor | None = None
         shape = (target.batch, steps, *target.rest)
         self.whole: Tensor | None = None
-        if steps == 0:
-            self.whole = torch.zeros(shape, dtype=target.dtype, device=device)
+        if steps == 0 or not target.wanted:
+            self.whole = zeros_like_shape(shape, target.dtype, device)
         elif in_place:
             self.whole = torch.empty(shape, dtype=target.dtype, device=device)
 
     def takes(self, tensor: Tensor) -> bool:
         """Whether a group's tensor needs nothing done to it to be a part of the output."""
-        own = (tensor.shape[0], tuple(tensor.shape[2:]), tensor.dtype)
-        return self.whole is not None and own == tuple(self.target)
+        own = Target(tensor.shape[0], tuple(tensor.shape[2:]), tensor.dtype)
+        return self.whole is not None and own == self.target
 
     def place(self, group: Group) -> Tensor | None:
         """Where a group's part is to be written by whoever makes it."""
@@ -349,6 +356,8 @@ class Column:
         return self.placed
 
     def add(self, start: int, count: int, tensor: Tensor) -> None:
+        if not self.target.wanted:
+            return
         part = fit(tensor, (self.target.batch, count, *self.target.rest), self.target.dtype)
         if self.whole is None:
             self.parts.append(part)

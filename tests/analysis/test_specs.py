@@ -127,6 +127,51 @@ OTHERS = {
         S = exp(g) * (S - b * outer(k, k @ S)) + outer(k, v)""",
         "scalar decay x (identity + rank 1), decay in (0, 1]",
     ),
+    "no common scalar": (
+        """input k[K], b, g, v[V]
+        state S[K, V]
+        S = g * S - b * outer(k, k @ S) + outer(k, v)""",
+        "scalar plus rank 1",
+    ),
+    "two separable terms": (
+        """input k[K], w[K], v[V]
+        state S[K, V]
+        S = S - outer(k, k @ S) - outer(w, w @ S) + outer(k, v)""",
+        "identity + rank 2",
+    ),
+    "one column vector": (
+        """input k[K], w[K], v[V]
+        state S[K, V]
+        S = S - outer(k, k @ S) - outer(w, k @ S) + outer(k, v)""",
+        "identity + rank 1",
+    ),
+    "householder matrix": (
+        """input k[K], b, g, v[V]
+        state S[K, V]
+        H = eye(K) - b * outer(k, k)
+        S = exp(g) * (H @ S) + outer(k, v)""",
+        "scalar decay x (identity + rank 1), decay positive",
+    ),
+    "from the right": (
+        """input k[V], b, v[K]
+        state S[K, V]
+        S = S @ (eye(V) - b * outer(k, k)) + outer(v, k)""",
+        "identity + rank 1",
+    ),
+    "diagonal matrix": (
+        """input g, x[K]
+        state h[K]
+        A = g * eye(K)
+        h = A @ h + x""",
+        "scalar",
+    ),
+    "legendre": (
+        """input f
+        param A[N, N]
+        state c[N]
+        c = (eye(N) - A / (t + 1)) @ c + f""",
+        "dense over N",
+    ),
     "implicit": ("input x[D]\nparam A[D, D]\nstate h[D]\nh = solve(A, h + x)", "time-invariant dense over D"),
     "shift": ("input x[D]\nstate h[D]\nh = roll(h, 1, axis=D) + x", "time-invariant dense over D"),
     "negative": ("input x[D]\nparam W[D, D]\nstate h[D]\nh = W @ x - h", "time-invariant scalar"),
@@ -146,6 +191,24 @@ def test_other_recurrences(name: str) -> None:
     assert proof(dedent(f"        {text}" if "\n        " in text else text)).text == expected
 
 
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        ("h = p * h + x", True),
+        ("h = x * h", False),
+        ("h = p * h + h * x", False),
+        ("h = where(x > 0, h + x, h)", True),
+        ("h = where(x > 0, roll(h, 1, axis=D), roll(h, 2, axis=D))", False),
+        ("h = where(x > 0, 2 * h, h)", False),
+        ("h = (t + 1) * h + x", False),
+        ("c = p**2\nh = c * h + x", True),
+        ("h = solve(outer(x, x), h)", False),
+    ],
+)
+def test_time_invariance(update: str, expected: bool) -> None:
+    assert proof(f"input x[D]\nparam p[D]\nstate h[D]\n{update}", "h").invariant is expected
+
+
 def test_facts() -> None:
     (component,) = analysed("gated_deltanet").components
     assert isinstance(component.verdict, Proof)
@@ -158,7 +221,7 @@ def test_facts() -> None:
     assert component.verdict.facts == (
         "the transition differs along D",
         "products of steps have the same structure; one more step costs D operations",
-        "the factor is may be negative, so it may not be kept as a logarithm",
+        "the factor may be negative, so it may not be kept as a logarithm",
     )
 
 
@@ -216,6 +279,8 @@ def test_axes_of_coupled_states() -> None:
     assert found.axes == {"x": ("scaled", "batched"), "y": ("scaled", "batched")}
     turned = proof("input a[D]\nstate x[D, D], y[D, D]\nx, y = sum(a) * x + y.T, x", "x")
     assert turned.axes == {"x": ("mixed", "mixed"), "y": ("mixed", "mixed")}
+    crossed = proof("input a[D]\nstate x[D, D], y[D, D]\nx, y = sum(a) * y.T, x.T", "x")
+    assert crossed.axes == {"x": ("mixed", "mixed"), "y": ("mixed", "mixed")}
     lonely = proof("input a[K], c\nstate x[K], y\nx, y = a * x + a * y, c * y + sum(x)", "x")
     assert lonely.axes == {"x": ("mixed",), "y": ()}
 

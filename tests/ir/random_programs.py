@@ -229,8 +229,8 @@ class _Builder(Expressions):
     def nonlinear(self, var: Var) -> Expr:
         """Gates and squashes that read the state."""
         now = self.current[var.name]
-        inner = add(self.transition(var), self.drive(var.axes))
-        squashed = self.damped(self.matched(inner, var))
+        inner = self.matched(add(self.transition(var), self.drive(var.axes)), var)
+        squashed = self.damped(inner)
         if var.complex or self.chance(0.4):
             return squashed
         return self.pick(
@@ -309,8 +309,8 @@ def random_values(
 ) -> tuple[Values, Values, Values]:
     """Inputs `(*batch, steps, *features)`, params `(*features)` and an initial state `(*batch, *features)`.
 
-    Values lie inside of what is promised of them, away from its ends; a state `t` is a step number. `sizes` gives the sizes that `SIZES` lacks, or
-    other ones."""
+    Values lie inside of what is promised of them, away from its ends; a state `t` is a step number. `sizes` gives the
+    sizes that `SIZES` lacks, or other ones."""
     known: dict[Size, int] = {**SIZES, **(sizes or {}), **dict(recurrence.sizes)}
 
     def draw(var: Var, *leading: int) -> NDArray[np.generic]:

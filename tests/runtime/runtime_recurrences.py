@@ -360,19 +360,19 @@ def rnn_spec() -> Spec:
     return Spec(signature, RNN, RNN_ADJOINT, tangent, rnn_start, "rnn", refusal=refusal)
 
 
-# ---- s = a * s with a param a, b a state that forgets, o = w: what lacks dimensions is broadcast
+# ---- s = a * s; r = b; outputs a sum, b * b and the r before: what lacks dimensions is broadcast
 
 
 def constant_step(s: Tensors, p: Tensors, c: Tensors) -> tuple[Tensors, Tensors]:
     h = c[0] * s[0]
-    return (h, c[1]), (h + s[1],)
+    return (h, c[1]), (h + s[1], s[1])
 
 
 CONSTANT = Program(
     lambda w: w,
     lambda x, c: (x[0] + c[0], c[1].square()),
     constant_step,
-    lambda y, p, c: ((y[0] + p[0], p[1]), ()),
+    lambda y, p, c: ((y[0] + p[0], p[1], y[1]), ()),
     (
         Level(
             (0, 1),
@@ -390,21 +390,27 @@ CONSTANT = Program(
 
 def constant_finish(y: Tensors, p: Tensors, c: Tensors) -> tuple[Tensors, Tensors]:
     o = y[0] + p[0]
-    return (o, p[1].expand_as(o)), ()
+    return (o, p[1].expand_as(o), y[1]), ()
 
 
-class Pair(NamedTuple):
-    first: Tensor
-    second: Tensor
+class ConstantState(NamedTuple):
+    s: Tensor
+    r: Tensor
+
+
+class ConstantOutput(NamedTuple):
+    o: Tensor
+    square: Tensor
+    before: Tensor
 
 
 def constant_spec() -> Spec:
-    params = (Port("a"), Port("b"))
-    signature = Signature("constant", (Port("x"),), params, (Port("s"), Port("r")), (Port("o"), Port("b2")), {})
+    params, outputs = (Port("a"), Port("b")), (Port("o"), Port("square"), Port("before"))
+    signature = Signature("constant", (Port("x"),), params, (Port("s"), Port("r")), outputs, {})
     full = CONSTANT._replace(finish=constant_finish)
-    adjoint, tangent = derived_adjoint(full, 1, 2, 2), derived_tangent(full, 1, 2, 2)
+    adjoint, tangent = derived_adjoint(full, 1, 3, 2), derived_tangent(full, 1, 3, 2)
     start = zero_start((), ())
-    return Spec(signature, CONSTANT, adjoint, tangent, start, "constant", Pair, Pair)
+    return Spec(signature, CONSTANT, adjoint, tangent, start, "constant", ConstantOutput, ConstantState)
 
 
 SPECS = {
@@ -502,7 +508,7 @@ def rnn_reference(x: list[Tensor], w: list[Tensor], s: list[Tensor]) -> tuple[li
 
 def constant_reference(x: list[Tensor], w: list[Tensor], s: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     h, r = w[0] * s[0], w[1].expand_as(s[1])
-    return [h, r], [h + s[1] + x[0] + w[0], r**2]
+    return [h, r], [h + s[1] + x[0] + w[0], r**2, s[1]]
 
 
 REFERENCES: dict[str, Callable[..., tuple[list[Tensor], list[Tensor]]]] = {
@@ -517,3 +523,8 @@ REFERENCES: dict[str, Callable[..., tuple[list[Tensor], list[Tensor]]]] = {
 
 def methods(name: str) -> tuple[str, ...]:
     return ("sequential", "scan") if SPECS[name].primal.levels else ("sequential",)
+
+
+def flat(values: Any) -> list[Tensor]:
+    """One or several outputs or states, as a list."""
+    return [values] if isinstance(values, Tensor) else list(values)

@@ -73,19 +73,43 @@ class Text:
 
 
 @dataclass
+class Views:
+    """Views of variables with dimensions inserted or swapped: code -> name. They are made once for all steps, because
+    in a step such a view costs as much as arithmetic. `variables` are those that are there before the steps."""
+
+    variables: set[str]
+    taken: set[str]
+    made: dict[str, str] = field(default_factory=dict)
+    bases: dict[str, str] = field(default_factory=dict)
+
+    def name(self, variable: str, suffix: str, what: str) -> str:
+        """The name of a view, made up if it is new."""
+        code = variable + suffix
+        if code not in self.made:
+            name, number = f"{variable}_{what}", 1
+            while name in self.taken:
+                number += 1
+                name = f"{variable}_{what}_{number}"
+            self.taken.add(name)
+            self.made[code], self.bases[code] = name, variable
+        return self.made[code]
+
+
+@dataclass
 class Printer:
     """Prints expressions over variables whose Python names `name_of` gives; notes which helpers and sizes it used."""
 
     name_of: Callable[[str], str]
     sizes: dict[str, int]
     ranks: dict[Size, int] = field(default_factory=dict)
-    used_sizes: dict[str, None] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
+    views: Views | None = None
+    used_sizes: dict[str, None] = field(default_factory=dict)
     needs_like: bool = False
 
     def aligned(self, expr: Expr, axes: tuple[Axis, ...], binds: int = 0) -> str:
         """An expression's code with exactly these axes, size 1 along those that it is constant along."""
-        return self._aligned(self.text(expr), axes).at(binds)
+        return self.placed(self.text(expr), axes).at(binds)
 
     def text(self, expr: Expr) -> Text:
         """An expression's code, in whatever order of axes comes naturally."""
@@ -141,7 +165,7 @@ class Printer:
         """Axes in the order in which the recurrence's variables have them, so that few values need transposing."""
         return tuple(sorted(axes, key=lambda axis: self.ranks.get(axis.size, len(self.ranks))))
 
-    def _aligned(self, text: Text, axes: tuple[Axis, ...]) -> Text:
+    def placed(self, text: Text, axes: tuple[Axis, ...]) -> Text:
         if text.axes == axes or text.number:
             return text
         order = tuple(axis for axis in axes if axis in text.axes)
@@ -149,7 +173,15 @@ class Printer:
         if order == axes:
             return text
         places = [":" if axis in order else "None" for axis in axes]
-        return Text(f"{text.at(ATOM)}[..., {_shortest(places)}]", axes, complex=text.complex)
+        return Text(self._view(text, places), axes, complex=text.complex)
+
+    def _view(self, text: Text, places: list[str]) -> str:
+        """Dimensions inserted: in a step, of a variable that is there before, as a view made for all steps."""
+        suffix = f"[..., {_shortest(places)}]"
+        if self.views is None or text.code not in self.views.variables:
+            return f"{text.at(ATOM)}{suffix}"
+        what = {":None": "col", "None:": "row"}.get("".join(places), "wide")
+        return self.views.name(text.code, suffix, what)
 
     def _permuted(self, text: Text, order: tuple[Axis, ...]) -> Text:
         if text.axes == order:
@@ -162,6 +194,8 @@ class Printer:
         if len(moved) == 2:
             first, second = (place - count for place in moved)
             swap = ".mT" if (first, second) == (-2, -1) else f".transpose({first}, {second})"
+            if self.views is not None and text.code in self.views.variables:
+                return Text(self.views.name(text.code, swap, "T"), order)
             return Text(f"{text.at(ATOM)}{swap}", order)
         source = tuple(text.axes.index(axis) - count for axis in order)
         target = tuple(range(-count, 0))
@@ -178,7 +212,7 @@ class Printer:
             case "real" | "imag":
                 return Text(f"{x.at(ATOM)}.{op}", x.axes)
             case "conj":
-                return Text(f"{x.at(ATOM)}.conj()", x.axes)
+                return Text(f"{x.at(ATOM)}.conj().resolve_conj()", x.axes)  # a lazy one is resolved again in each product
             case "softplus":
                 # torch's own threshold of 20 costs digits of float64
                 return Text(f"torch.nn.functional.softplus({x.code}, threshold=40.0)", x.axes)
@@ -203,10 +237,27 @@ class Printer:
         symbol, binds = OPERATORS[op]
         number = left.number and right.number
         axes = self._order(node.axes)
-        first = self._aligned(left, axes).at(binds + (op == "pow" or binds == COMPARE))
-        second = self._aligned(right, axes).at(binds + (op not in ("add", "mul", "and", "or", "pow")))
+        if op == "add":
+            fused = self._fused(x, y, axes)
+            if fused is not None:
+                return fused
+        first = self.placed(left, axes).at(binds + (op == "pow" or binds == COMPARE))
+        second = self.placed(right, axes).at(binds + (op not in ("add", "mul", "and", "or", "pow")))
         between = f"{first}**{second}" if op == "pow" else f"{first} {symbol} {second}"
         return Text(between, axes, binds, number)
+
+    def _fused(self, x: Expr, y: Expr, axes: tuple[Axis, ...]) -> Text | None:
+        """`torch.addcmul` for a sum with a product of full size: one pass over memory instead of two."""
+        for product, other in ((x, y), (y, x)):
+            if not (isinstance(product, Binary) and product.op == "mul" and product.axes and other.kind == product.kind):
+                continue
+            factors = [self.text(product.x), self.text(product.y)]
+            rest = self.text(other)
+            whole = self._order(product.axes) == axes and all(text.axes for text in factors)
+            if whole and not rest.number and len({f.complex for f in factors} | {rest.complex}) == 1:
+                parts = [self.placed(text, axes).code for text in (rest, *factors)]
+                return Text(f"torch.addcmul({', '.join(parts)})", axes)
+        return None
 
     def _extremum(self, node: Binary, op: str, left: Text, right: Text) -> Text:
         if left.number and right.number:
@@ -214,13 +265,13 @@ class Printer:
         axes = self._order(node.axes)
         if op != "logaddexp" and (left.number or right.number):
             tensor, number = (right, left) if left.number else (left, right)
-            return Text(f"{self._aligned(tensor, axes).at(ATOM)}.clamp({CLAMPS[op]}={number.code})", axes)
+            return Text(f"{self.placed(tensor, axes).at(ATOM)}.clamp({CLAMPS[op]}={number.code})", axes)
         name = {"max": "torch.maximum", "min": "torch.minimum", "logaddexp": "torch.logaddexp"}[op]
         return Text(f"{name}({self._tensor(left, axes)}, {self._tensor(right, axes)})", axes)
 
     def _tensor(self, text: Text, axes: tuple[Axis, ...]) -> str:
         if not text.number:
-            return self._aligned(text, axes).code
+            return self.placed(text, axes).code
         self.needs_like = True
         return f"like.new_full((), {text.code})"
 
@@ -232,10 +283,10 @@ class Printer:
         if chosen.number:
             return Text(f"({left.code} if {chosen.code} else {right.code})", (), ATOM, left.number and right.number)
         axes = self._order(node.axes)
-        condition = self._aligned(chosen, axes)
+        condition = self.placed(chosen, axes)
         if left.number and right.number:
             return self._choice_of_numbers(condition, left, right)
-        sides = [self._aligned(side, axes).code for side in (left, right)]
+        sides = [self.placed(side, axes).code for side in (left, right)]
         return Text(f"torch.where({condition.code}, {sides[0]}, {sides[1]})", axes)
 
     def _identity(self, test: Expr, x: Expr, y: Expr) -> Text | None:
@@ -284,34 +335,34 @@ class Printer:
             outside = [text for text in texts if axis not in text.axes]
             inside.sort(key=lambda text: len(text.axes))
             while len(inside) > 2:
-                inside = sorted([self._times(inside[0], inside[1]), *inside[2:]], key=lambda text: len(text.axes))
+                inside = sorted([self.times(inside[0], inside[1]), *inside[2:]], key=lambda text: len(text.axes))
             pair = self._contracted(inside[0], inside[1], axis) if len(inside) == 2 else self._reduced("sum", inside[0], (axis,))
             texts = outside + [pair]
         result = texts[0]
         for text in texts[1:]:
-            result = self._times(result, text)
+            result = self.times(result, text)
         return result
 
-    def _times(self, x: Text, y: Text) -> Text:
+    def times(self, x: Text, y: Text) -> Text:
         axes = self._order(tuple(dict.fromkeys(x.axes + y.axes)))
-        code = f"{self._aligned(x, axes).at(PRODUCT)} * {self._aligned(y, axes).at(PRODUCT + 1)}"
+        code = f"{self.placed(x, axes).at(PRODUCT)} * {self.placed(y, axes).at(PRODUCT + 1)}"
         return Text(code, axes, PRODUCT, x.number and y.number, x.complex or y.complex)
 
     def _contracted(self, x: Text, y: Text, axis: Axis) -> Text:
         """The product of two texts summed over one axis that both have."""
         both = x.complex or y.complex
         if x.complex != y.complex:
-            x, y = self._as_complex(x), self._as_complex(y)
+            x, y = self.as_complex(x), self.as_complex(y)
         return replace(self._multiplied(x, y, axis), complex=both)
 
     @staticmethod
-    def _as_complex(text: Text) -> Text:
+    def as_complex(text: Text) -> Text:
         """Matrix products do not promote a real factor."""
         return text if text.complex else Text(f"{text.at(SUM)} + 0j", text.axes, SUM, text.number, True)
 
     def _multiplied(self, x: Text, y: Text, axis: Axis) -> Text:
         if x.axes == y.axes == (axis,):
-            return Text(f"{self._times(x, y).at(ATOM)}.sum(-1)", ())
+            return Text(f"{self.times(x, y).at(ATOM)}.sum(-1)", ())
         shared = [other for other in x.axes if other in y.axes and other != axis]
         left = [other for other in x.axes if other not in y.axes]
         right = [other for other in y.axes if other not in x.axes]
@@ -319,16 +370,17 @@ class Printer:
             return self._einsum(x, y, (axis,))
         rows = self._permuted(x, (*shared, *left, axis))
         columns = self._permuted(y, (*shared, axis, *right))
-        first = rows.at(PRODUCT) if left else f"{rows.at(ATOM)}[..., None, :]"
-        second = columns.at(PRODUCT + 1) if right else f"{columns.at(ATOM)}[..., :, None]"
+        lead = [":"] * len(shared)
+        first = rows.at(PRODUCT) if left else self._view(rows, [*lead, "None", ":"])
+        second = columns.at(PRODUCT + 1) if right else self._view(columns, [*lead, ":", "None"])
         product = f"{first} @ {second}"
         if left and right:
             return Text(product, (*shared, *left, *right), PRODUCT)
-        return Text(f"({product}){'[..., 0]' if not right else '[..., 0, :]'}", (*shared, *left, *right))
+        return Text(f"({product}).squeeze({-2 if right else -1})", (*shared, *left, *right))
 
     def _einsum(self, x: Text, y: Text, over: tuple[Axis, ...]) -> Text:
         if x.complex != y.complex:
-            x, y = self._as_complex(x), self._as_complex(y)
+            x, y = self.as_complex(x), self.as_complex(y)
         axes = self._order(tuple(other for other in dict.fromkeys(x.axes + y.axes) if other not in over))
         letters = dict(zip(dict.fromkeys(x.axes + y.axes), "ijklmnopqrstuvwxyz", strict=False))
         subscripts = ["".join(letters[other] for other in group) for group in (x.axes, y.axes, axes)]
@@ -366,9 +418,9 @@ class Printer:
         batch = tuple(axis for axis in node.axes if axis != col)
         sides = [self.text(matrix), self.text(rhs)]
         if sides[0].complex != sides[1].complex:
-            sides = [self._as_complex(side) for side in sides]
-        left = self._aligned(sides[0], (*batch, row, col)).code
-        right = self._aligned(sides[1], (*batch, row)).at(ATOM)
+            sides = [self.as_complex(side) for side in sides]
+        left = self.placed(sides[0], (*batch, row, col)).code
+        right = self.placed(sides[1], (*batch, row)).at(ATOM)
         solved = Text(f"torch.linalg.solve({left}, {right}[..., None])[..., 0]", (*batch, col))
         return self._permuted(solved, node.axes)
 

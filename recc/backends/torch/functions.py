@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import builtins
-import keyword
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recc.backends.torch.expression import ATOM, Printer, Text
+from recc.backends.torch.expression import ATOM, Printer, Text, Views
+from recc.backends.torch.names import one_line, python_name
 from recc.diagnostics import NOWHERE
 from recc.ir.nodes import Axis, Binary, Expr, Let, Reduce, Size, Unary, Var
 from recc.ir.traverse import names
 
-RESERVED = frozenset(
-    {"torch", "math", "like", "inputs", "params", "constants", "state", "prepared", "kept", "earlier", "transition", "offset"}
-)
+
+@dataclass(frozen=True)
+class Slot:
+    """One entry of a tuple that functions hand on: its name, the code that makes it, and the variable that it is, if
+    it is one as it stands (and not a view of one)."""
+
+    name: str
+    code: str
+    var: Var | None = None
 
 
-def python_name(name: str) -> str:
-    """A recurrence's name as a Python variable that hides nothing."""
-    taken = keyword.iskeyword(name) or keyword.issoftkeyword(name) or hasattr(builtins, name) or name in RESERVED
-    return f"{name}_" if taken else name
+def slots(variables: tuple[Var, ...]) -> tuple[Slot, ...]:
+    """Variables as they stand."""
+    return tuple(Slot(python_name(var.name), python_name(var.name), var) for var in variables)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A tuple that a function takes, and the variables that it holds in order."""
+    """A tuple that a function takes, and what it holds in order."""
 
     name: str
-    variables: tuple[Var, ...]
-    sequence: bool = True
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True)
@@ -43,182 +47,156 @@ class Context:
     helpers: set[str] = field(default_factory=set)
 
 
-@dataclass
-class Function:
-    """One generated function. `results` are groups of values; a group is returned as a tuple."""
+@dataclass(frozen=True)
+class Result:
+    """A value to return over its axes. `like` is a variable that lends its shape to a plain number, and its name to a
+    line of its own; with `spread`, the value takes the variable's leading dimensions."""
 
-    name: str
-    doc: str
-    arguments: tuple[Argument, ...]
-    lets: tuple[Let, ...]
-    context: Context
+    expr: Expr
+    axes: tuple[Axis, ...]
+    like: Var | None = None
+    spread: bool = False
 
-    def __post_init__(self) -> None:
-        context = self.context
-        self._printer = Printer(python_name, context.sizes, context.ranks, helpers=context.helpers)
-        self._variables = {var.name: var for argument in self.arguments for var in argument.variables}
 
-    def render(self, groups: Iterable[list[str] | None], lines: list[str], used: set[str]) -> str:
-        """The function's text, from result texts that were printed with `result` and its kin."""
-        body = self._unpacking(used) + self._preamble() + lines
-        returned = ", ".join(_tuple(group) for group in groups if group is not None)
-        signature = ", ".join(argument.name for argument in self.arguments)
-        text = [f"def {self.name}({signature}):", f'    """{self.doc}"""']
-        text += [f"    {line}" for line in body] + [f"    return {returned}"]
-        return "\n".join(text)
+@dataclass(frozen=True)
+class Body:
+    """The lines of a function and what it returns, before it is known which tuples hand it its variables."""
 
-    def needed(self, results: Iterable[Expr]) -> tuple[Let, ...]:
-        """The definitions that results need, in order."""
-        wanted: set[str] = set().union(*(names(result) for result in results))
-        kept = []
-        for let in reversed(self.lets):
-            if let.name in wanted and let.name not in self._variables:
-                kept.append(let)
-                wanted |= names(let.expr)
-        return tuple(reversed(kept))
+    lines: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    sizes: tuple[str, ...]
+    needs_like: bool
 
-    def lines(self, lets: tuple[Let, ...]) -> list[str]:
-        """One line for each definition, with the place in the spec that it comes from."""
-        return [f"{python_name(let.name)} = {self._printer.aligned(let.expr, let.axes)}{_place(let)}" for let in lets]
+    @property
+    def words(self) -> set[str]:
+        """Every name that occurs."""
+        code = [line.partition("  # ")[0] for line in self.lines]
+        text = "\n".join((*code, *(code for group in self.groups for code in group)))
+        return set(re.findall(r"[A-Za-z_]\w*", text))
 
-    def result(self, expr: Expr, axes: tuple[Axis, ...], like: str | None = None) -> str:
-        """A value over its axes; a plain number becomes a tensor shaped like `like`."""
-        text = self._printer.text(expr)
-        if not text.number:
-            return self._printer.aligned(expr, axes)
-        if like is not None:
-            return f"torch.full_like({python_name(like)}, {text.code})"
-        self._printer.needs_like = True
-        return f"like.new_full((), {text.code})"
+    def render(self, name: str, doc: str, arguments: tuple[Argument, ...]) -> str:
+        """The function's text."""
+        head = self._preamble([slot for argument in arguments for slot in argument.slots])
+        read = self.words | {re.split(r"\W", line.split(" = ")[1])[0] for line in head}
+        unpacking = [_unpack(argument, read) for argument in arguments]
+        body = [line for line in unpacking if line] + head + list(self.lines)
+        lines = [f"def {name}({', '.join(argument.name for argument in arguments)}):", f'    """{doc}"""']
+        lines += [f"    {line}" for line in body]
+        lines.append(f"    return {', '.join(_tuple(group) for group in self.groups)}")
+        return "\n".join(lines)
 
-    def spread(self, expr: Expr, axes: tuple[Axis, ...], like: Var) -> str:
-        """A value over its axes behind the leading dimensions of the variable `like`."""
-        text, name = self._printer.text(expr), python_name(like.name)
-        if text.number and axes == like.axes:
-            return f"torch.full_like({name}, {text.code})"
-        leading = f"{name}.shape[:-{len(like.sizes)}]" if like.sizes else f"{name}.shape"
-        sizes = "".join(f", {self._printer.size(axis.size).code}" for axis in axes)
-        shape = f"*{leading}{sizes}"
-        if text.number:
-            return f"{name}.new_full(({shape}{'' if sizes else ','}), {text.code})"
-        return f"{self._printer.aligned(expr, axes, ATOM)}.to({name}.dtype).expand({shape})"
-
-    def total(self, expr: Expr, axes: tuple[Axis, ...]) -> str:
-        """A value summed over time, which is dimension 1; products become one contraction."""
-        parts = [self._time_sum(sign, term, axes) for sign, term in _terms(expr)]
-        return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1) if parts[0][0] == "-" else " ".join(parts)[2:]
-
-    def _time_sum(self, sign: str, expr: Expr, axes: tuple[Axis, ...]) -> str:
-        over: tuple[Axis, ...] = ()
-        inner = expr
-        if isinstance(expr, Reduce) and expr.op == "sum":
-            inner, over = expr.x, expr.over
-        factors = [self._printer.text(factor) for factor in _product(inner)]
-        numbers = [factor for factor in factors if factor.number]
-        tensors = sorted((factor for factor in factors if not factor.number), key=lambda text: len(text.axes))
-        if not tensors:
-            return f"{sign} {self.result(expr, axes)}"
-        while len(tensors) > 2:
-            merged = self._printer._times(tensors[0], tensors[1])
-            tensors = sorted([merged, *tensors[2:]], key=lambda text: len(text.axes))
-        scale = "".join(f"{number.at(ATOM)} * " for number in numbers)
-        return f"{sign} {scale}{self._contract_time(tensors, over, axes)}"
-
-    def _contract_time(self, texts: list[Text], over: tuple[Axis, ...], axes: tuple[Axis, ...]) -> str:
-        present = tuple(axis for axis in axes if any(axis in text.axes for text in texts))
-        if len(texts) == 1 and not over:
-            code = f"{texts[0].at(ATOM)}.sum(1)"
-            result = Text(code, texts[0].axes)
-        else:
-            every = dict.fromkeys(axis for text in texts for axis in text.axes)
-            letters = dict(zip(every, "ijklmnopqrsuvwxyz", strict=False))
-            if len({text.complex for text in texts}) > 1:
-                texts = [self._printer._as_complex(text) for text in texts]
-            terms = ",".join("bt..." + "".join(letters[axis] for axis in text.axes) for text in texts)
-            out = "b..." + "".join(letters[axis] for axis in present)
-            result = Text(f'torch.einsum("{terms}->{out}", {", ".join(text.code for text in texts)})', present)
-        return self._printer._aligned(result, axes).code
-
-    def _preamble(self) -> list[str]:
+    def _preamble(self, given: list[Slot]) -> list[str]:
+        variables = [slot for slot in given if slot.var is not None]
+        variables.sort(key=lambda slot: slot.name not in self.words)
         lines = []
-        if self._printer.needs_like:
-            lines.append(f"like = {self._like()}")
-        for size in self._printer.used_sizes:
-            lines.append(f"{size} = {self._size_source(size)}")
-        return lines
-
-    def _like(self) -> str:
-        real = [var for var in self._variables.values() if not var.complex]
-        chosen = real[0] if real else next(iter(self._variables.values()))
-        return python_name(chosen.name) if real else f"{python_name(chosen.name)}.real"
-
-    def _size_source(self, size: str) -> str:
-        for var in self._variables.values():
-            if size in var.sizes:
-                return f"{python_name(var.name)}.shape[{var.sizes.index(size) - len(var.sizes)}]"
-        raise AssertionError(f"{self.name} has nothing with the size {size}")
-
-    def _unpacking(self, used: set[str]) -> list[str]:
-        preamble = "\n".join(self._preamble())
-        lines = []
-        for argument in self.arguments:
-            read = [
-                python_name(var.name) if var.name in used or _mentions(preamble, python_name(var.name)) else "_"
-                for var in argument.variables
-            ]
-            if any(name != "_" for name in read):
-                lines.append(f"{_tuple(read) if len(read) == 1 else ', '.join(read)} = {argument.name}")
+        if self.needs_like:
+            real = [slot for slot in variables if slot.var is not None and not slot.var.complex]
+            lines.append(f"like = {real[0].name if real else variables[0].name + '.real'}")
+        for size in self.sizes:
+            slot = next(slot for slot in variables if slot.var is not None and size in slot.var.sizes)
+            assert slot.var is not None
+            lines.append(f"{size} = {slot.name}.shape[{slot.var.sizes.index(size) - len(slot.var.sizes)}]")
         return lines
 
 
-def function(
-    name: str,
-    doc: str,
-    arguments: tuple[Argument, ...],
+def write(
+    context: Context,
     lets: tuple[Let, ...],
-    groups: tuple[tuple[tuple[Expr, tuple[Axis, ...], str | None], ...] | None, ...],
-    context: Context,
+    groups: tuple[tuple[Result, ...], ...],
+    *,
     totals: tuple[tuple[Expr, tuple[Axis, ...]], ...] | None = None,
-) -> str:
-    """A function that computes groups of results, and (of `finish`) totals over time."""
-    made = Function(name, doc, arguments, lets, context)
-    exprs = [expr for group in groups if group is not None for expr, _, _ in group]
-    exprs += [expr for expr, _ in totals or ()]
-    needed = made.needed(exprs)
-    lines = made.lines(needed)
-    used = set().union(*(names(expr) for expr in exprs), *(names(let.expr) for let in needed))
-    texts: list[list[str] | None] = []
-    for group in groups:
-        if group is not None:
-            texts.append([made.result(expr, axes, like) for expr, axes, like in group])
-            used |= {like for _, _, like in group if like is not None}
+    views: Views | None = None,
+) -> Body:
+    """The body of a function that computes groups of results from definitions, and (of `finish`) totals over time.
+
+    With `views`, values that only insert a dimension into a variable are noted there, to be made once for all steps."""
+    printer = Printer(python_name, context.sizes, context.ranks, context.helpers, views)
+    exprs = [result.expr for group in groups for result in group] + [expr for expr, _ in totals or ()]
+    needed = _needed(lets, exprs)
+    lines = [f"{python_name(let.name)} = {printer.aligned(let.expr, let.axes)}{_place(let)}" for let in needed]
+    texts = [[_result(printer, result) for result in group] for group in groups]
     if totals is not None:
-        texts.append([made.total(expr, axes) for expr, axes in totals])
-    return _finished(made, texts, groups, needed, lines, used)
+        texts.append([_total(printer, expr, axes) for expr, axes in totals])
+    taken = {python_name(let.name) for let in lets} | {python_name(name) for expr in exprs for name in names(expr)}
+    taken |= set(printer.used_sizes)
+    named, extra = _named_results(texts, groups, taken)
+    return Body(tuple(lines + extra), tuple(map(tuple, named)), tuple(printer.used_sizes), printer.needs_like)
 
 
-def spreading(
-    name: str,
-    doc: str,
-    arguments: tuple[Argument, ...],
-    groups: tuple[tuple[tuple[Expr, tuple[Axis, ...], Var], ...], ...],
-    context: Context,
-) -> str:
-    """A function whose results take the leading dimensions of a variable, as neutral elements and starts do."""
-    made = Function(name, doc, arguments, (), context)
-    texts: list[list[str] | None] = [[made.spread(expr, axes, like) for expr, axes, like in group] for group in groups]
-    used = {like.name for group in groups for _, _, like in group}
-    used = used.union(*(names(expr) for group in groups for expr, _, _ in group))
-    return _finished(made, texts, groups, (), [], used)
+def _needed(lets: tuple[Let, ...], results: Iterable[Expr]) -> tuple[Let, ...]:
+    """The definitions that results need, in order."""
+    wanted: set[str] = set().union(*(names(result) for result in results))
+    kept = []
+    for let in reversed(lets):
+        if let.name in wanted:
+            kept.append(let)
+            wanted |= names(let.expr)
+    return tuple(reversed(kept))
 
 
-def _finished(made: Function, texts, groups, needed: tuple[Let, ...], lines: list[str], used: set[str]) -> str:
-    taken = {python_name(let.name) for let in needed} | {python_name(name) for name in made._variables}
-    texts, extra = _named_results(texts, groups, taken)
-    return made.render(texts, lines + extra, used)
+def _result(printer: Printer, result: Result) -> str:
+    if result.spread:
+        return _spread(printer, result)
+    text = printer.text(result.expr)
+    if not text.number:
+        return printer.aligned(result.expr, result.axes)
+    if result.like is not None:
+        return f"torch.full_like({python_name(result.like.name)}, {text.code})"
+    printer.needs_like = True
+    return f"like.new_full((), {text.code})"
 
 
-def _named_results(texts, groups, taken: set[str]) -> tuple[list[list[str] | None], list[str]]:
+def _spread(printer: Printer, result: Result) -> str:
+    """A value behind the leading dimensions of the variable `like`."""
+    text, like = printer.text(result.expr), result.like
+    assert like is not None
+    name = python_name(like.name)
+    if text.number and result.axes == like.axes:
+        return f"torch.full_like({name}, {text.code})"
+    leading = f"{name}.shape[:-{len(like.sizes)}]" if like.sizes else f"{name}.shape"
+    sizes = "".join(f", {printer.size(axis.size).code}" for axis in result.axes)
+    if text.number:
+        return f"{name}.new_full((*{leading}{sizes or ','}), {text.code})"
+    return f"{printer.aligned(result.expr, result.axes, ATOM)}.to({name}.dtype).expand(*{leading}{sizes})"
+
+
+def _total(printer: Printer, expr: Expr, axes: tuple[Axis, ...]) -> str:
+    """A value summed over time, which is dimension 1; products become one contraction."""
+    first, *rest = [(sign, _time_sum(printer, term, axes)) for sign, term in _terms(expr)]
+    return ("-" if first[0] == "-" else "") + first[1] + "".join(f" {sign} {code}" for sign, code in rest)
+
+
+def _time_sum(printer: Printer, expr: Expr, axes: tuple[Axis, ...]) -> str:
+    summed = isinstance(expr, Reduce) and expr.op == "sum"
+    inner, over = (expr.x, expr.over) if summed else (expr, ())  # type: ignore[union-attr]
+    factors = [printer.text(factor) for factor in _product(inner)]
+    numbers = [factor for factor in factors if factor.number]
+    tensors = sorted((factor for factor in factors if not factor.number), key=lambda text: len(text.axes))
+    if not tensors:
+        return _result(printer, Result(expr, axes))
+    while len(tensors) > 2:
+        tensors = sorted([printer.times(tensors[0], tensors[1]), *tensors[2:]], key=lambda text: len(text.axes))
+    scale = "".join(f"{number.at(ATOM)} * " for number in numbers)
+    return scale + _contract_time(printer, tensors, over, axes)
+
+
+def _contract_time(printer: Printer, texts: list[Text], over: tuple[Axis, ...], axes: tuple[Axis, ...]) -> str:
+    present = tuple(axis for axis in axes if any(axis in text.axes for text in texts))
+    if len(texts) == 1 and not over:
+        return printer.placed(Text(f"{texts[0].at(ATOM)}.sum(1)", texts[0].axes), axes).code
+    if len({text.complex for text in texts}) > 1:
+        texts = [printer.as_complex(text) for text in texts]
+    every = dict.fromkeys(axis for text in texts for axis in text.axes)
+    letters = dict(zip(every, "ijklmnopqrsuvwxyz", strict=False))
+    terms = ",".join("bt..." + "".join(letters[axis] for axis in text.axes) for text in texts)
+    out = "b..." + "".join(letters[axis] for axis in present)
+    code = f'torch.einsum("{terms}->{out}", {", ".join(text.code for text in texts)})'
+    return printer.placed(Text(code, present), axes).code
+
+
+def _named_results(
+    texts: list[list[str]], groups: tuple[tuple[Result, ...], ...], taken: set[str]
+) -> tuple[list[list[str]], list[str]]:
     """Long results get lines of their own, so that a return statement stays short."""
     lines: list[str] = []
     named = []
@@ -226,7 +204,7 @@ def _named_results(texts, groups, taken: set[str]) -> tuple[list[list[str] | Non
         row = []
         for place, text in enumerate(group):
             if len(text) > 30:
-                like = groups[number][place][2] if number < len(groups) else None
+                like = groups[number][place].like if number < len(groups) else None
                 name = _fresh(_result_name(like, number, place), taken)
                 lines.append(f"{name} = {text}")
                 text = name
@@ -235,11 +213,11 @@ def _named_results(texts, groups, taken: set[str]) -> tuple[list[list[str] | Non
     return named, lines
 
 
-def _result_name(like: Var | str | None, number: int, place: int) -> str:
+def _result_name(like: Var | None, number: int, place: int) -> str:
     """`S_new` for a state's new value; what has no name of its own is numbered."""
     if like is None:
         return f"result_{place}" if number == 0 else f"total_{place}"
-    return f"{python_name(like if isinstance(like, str) else like.name)}_new"
+    return f"{python_name(like.name)}_new"
 
 
 def _fresh(name: str, taken: set[str]) -> str:
@@ -267,17 +245,21 @@ def _product(expr: Expr) -> list[Expr]:
     return [expr]
 
 
-def _tuple(items: list[str]) -> str:
+def _tuple(items: Sequence[str]) -> str:
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def _mentions(text: str, name: str) -> bool:
-    return any(line.split(" = ")[1].split(".")[0] == name for line in text.splitlines())
+def _unpack(argument: Argument, read: set[str]) -> str:
+    """The line that takes a tuple apart; entries that are not read are `_`."""
+    found = [slot.name if slot.name in read else "_" for slot in argument.slots]
+    if all(name == "_" for name in found):
+        return ""
+    return f"{_tuple(found) if len(found) == 1 else ', '.join(found)} = {argument.name}"
 
 
 def _place(let: Let) -> str:
     if let.temporary or let.span.source is NOWHERE.source:
         return ""
-    return f"  # {Path(let.span.source.path).name}:{let.span.line}"
+    return f"  # {one_line(Path(let.span.source.path).name)}:{let.span.line}"
 
 

@@ -50,6 +50,13 @@ def merged_imports(lines: frozenset[str]) -> str:
     return "\n".join(standard) + "\n\n" + "\n".join(third)
 
 
+def bound_names(line: str) -> list[str]:
+    """The names that an import line binds."""
+    (node,) = ast.parse(line).body
+    assert isinstance(node, (ast.Import, ast.ImportFrom))
+    return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+
+
 def _names(node: ast.stmt) -> set[str]:
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return {node.name}

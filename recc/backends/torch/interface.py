@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 
+from recc.backends.torch.names import harmless, public_name
 from recc.backends.torch.program import PrintedProgram
 from recc.backends.torch.promises import promised
 from recc.ir.nodes import Recurrence, Var
@@ -14,7 +15,6 @@ from recc.passes.cost import Cost
 # Measured on a two-core CPU in float32: what a torch call costs, and what an element of a call costs.
 CALL_SECONDS = 5e-6
 ELEMENT_SECONDS = 4e-10
-OPTIONS = ("initial_state", "output_final_state", "cu_seqlens", "reverse", "method", "backend")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def print_interface(recurrence: Recurrence, programs: dict[str, PrintedProgram],
 def _named_tuple(name: str, variables: tuple[Var, ...], what: str) -> str:
     if len(variables) == 1:
         return ""
-    fields = "\n".join(f"    {_public(var.name)}: Tensor" for var in variables)
+    fields = "\n".join(f"    {public_name(var.name)}: Tensor" for var in variables)
     return f'class {name}(NamedTuple):\n    """The {what}, in order of declaration."""\n\n{fields}'
 
 
@@ -98,7 +98,7 @@ def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: st
     if tests:
         texts = ", ".join(_literal(text) for text, _ in tests)
         rest.append(f"    promises=(({texts},), promises),")
-    return f"SPEC = Spec(\n    signature=Signature(\n{signature}\n    ),\n" + "\n".join(rest) + "\n)"
+    return f"SPEC = Spec(\n    signature=Signature(\n{signature}\n    ),\n" + "\n".join(rest) + "\n)\nregister_operator(SPEC)"
 
 
 def _port(var: Var) -> str:
@@ -114,24 +114,19 @@ def _literal(text: str) -> str:
     return f"(\n{lines}\n)"
 
 
-def _public(name: str) -> str:
-    """A name as a parameter of a function; the options of a call come first."""
-    return f"{name}_" if name in OPTIONS or name in ("state", "batch_size", "lanes", "dtype", "device") else name
-
-
 def _shapes(variables: tuple[Var, ...], leading: str) -> list[str]:
     lines = []
     for var in variables:
         axes = "".join(f", {size}" for size in var.sizes)
-        lines.append(f"        {_public(var.name)}: ({leading}{axes}){', complex' if var.complex else ''}")
+        lines.append(f"        {public_name(var.name)}: ({leading}{axes}){', complex' if var.complex else ''}")
     return lines
 
 
 def _function(recurrence: Recurrence, choices: Choices) -> str:
-    arguments = [_public(var.name) for var in recurrence.inputs + recurrence.params]
+    arguments = [public_name(var.name) for var in recurrence.inputs + recurrence.params]
     given = ", ".join(arguments)
-    inputs = "".join(f"{_public(var.name)}, " for var in recurrence.inputs)
-    params = "".join(f"{_public(var.name)}, " for var in recurrence.params)
+    inputs = "".join(f"{public_name(var.name)}, " for var in recurrence.inputs)
+    params = "".join(f"{public_name(var.name)}, " for var in recurrence.params)
     options = (
         "initial_state=None,\n    output_final_state=False,\n    cu_seqlens=None,\n    reverse=False,\n"
         f'    method="{choices.method}",\n    backend="{choices.backend}",'
@@ -142,13 +137,6 @@ def _function(recurrence: Recurrence, choices: Choices) -> str:
         f"    return call(\n        SPEC, ({inputs.rstrip()}), ({params.rstrip()}),\n"
         "        initial_state, output_final_state, cu_seqlens, reverse, method, backend,\n    )"
     )
-
-
-def harmless(text: str) -> str:
-    """Text that cannot end the string that it stands in."""
-    text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    text = "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text + " " if text.endswith('"') else text
 
 
 def _documentation(recurrence: Recurrence) -> str:
@@ -174,9 +162,9 @@ def _documentation(recurrence: Recurrence) -> str:
 
 
 def _step(recurrence: Recurrence) -> str:
-    given = ", ".join(_public(var.name) for var in recurrence.inputs + recurrence.params)
-    inputs = "".join(f"{_public(var.name)}, " for var in recurrence.inputs)
-    params = "".join(f"{_public(var.name)}, " for var in recurrence.params)
+    given = ", ".join(public_name(var.name) for var in recurrence.inputs + recurrence.params)
+    inputs = "".join(f"{public_name(var.name)}, " for var in recurrence.inputs)
+    params = "".join(f"{public_name(var.name)}, " for var in recurrence.params)
     return (
         f"def _step(state, {given}):\n"
         '    """One token: inputs (B, *lanes, ...) without time; returns the outputs and the new state."""\n'
@@ -189,7 +177,7 @@ def _initial_state(recurrence: Recurrence) -> str:
     sizes = dict.fromkeys(
         size for state in recurrence.states for size in state.var.sizes if isinstance(size, str) and size not in known
     )
-    params = [_public(var.name) for var in recurrence.params]
+    params = [public_name(var.name) for var in recurrence.params]
     optional = "".join(f"{name}=None, " for name in [*params, *sizes])
     given = "{" + ", ".join(f'"{size}": {size}' for size in sizes) + "}"
     values = "".join(f"{name}, " for name in params)

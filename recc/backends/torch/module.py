@@ -5,23 +5,23 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import keyword
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from recc.backends.torch.functions import Argument, Context, function
-from recc.backends.torch.interface import Choices, harmless, print_interface
-from recc.backends.torch.inlining import merged_imports, runtime_source
+from recc.backends.torch.functions import Argument, Context, Result, slots, write
+from recc.backends.torch.inlining import bound_names, merged_imports, runtime_source
+from recc.backends.torch.interface import Choices, print_interface
+from recc.backends.torch.names import FRAME, harmless, is_reserved
 from recc.backends.torch.program import print_program
 from recc.backends.torch.promises import promised
 from recc.backends.torch.start import print_start
-from recc.diagnostics import Diagnostic, SpecError
+from recc.diagnostics import Diagnostic, Span, SpecError
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.adjoint import adjoint
 from recc.passes.analyse import Analysis, analyse
 from recc.passes.lower_scan import is_scannable
-from recc.passes.schedule import Shapes
 from recc.passes.tangent import tangent
 
 
@@ -40,7 +40,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
     source, imports, defined = runtime_source()
-    _free_name(recurrence, defined)
+    _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
     shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
     context = Context(dict(recurrence.sizes), _ranks(recurrence))
     scanned = is_scannable(analysis)
@@ -59,6 +59,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     return f"{head}\n\n{body}\n"
 
 
+OWN_NAMES = frozenset({"start", "promises", "estimate", "NamedTuple"})
 PARTS = (
     ("primal", "Equations"),
     ("adjoint", "Adjoint: the gradient, a recurrence that runs backwards in time"),
@@ -66,11 +67,25 @@ PARTS = (
 )
 
 
-def _free_name(recurrence: Recurrence, defined: frozenset[str]) -> None:
-    taken = defined | {"torch", "math", "Tensor", "SPEC", "EXPLANATION", "NamedTuple"}
-    if recurrence.name in taken or keyword.iskeyword(recurrence.name) or keyword.issoftkeyword(recurrence.name):
-        message = f"a generated module needs the name `{recurrence.name}` for itself"
-        raise SpecError([Diagnostic("E395", message, recurrence.span, hints=("give the recurrence another name",))])
+def _check_names(recurrence: Recurrence, defined: frozenset[str]) -> None:
+    """Refuse names that the module needs for itself, where they cannot be changed without the user noticing."""
+    found: list[Diagnostic] = []
+
+    def refuse(what: str, name: str, span: Span) -> None:
+        message = f"a generated module needs the name `{name}` for itself"
+        found.append(Diagnostic("E395", message, span, hints=(f"give the {what} another name",)))
+
+    own = recurrence.name in defined or re.match("(primal|adjoint|tangent)_", recurrence.name)
+    if own or is_reserved(recurrence.name):
+        refuse("recurrence", recurrence.name, recurrence.span)
+    seen: set[Size] = set()
+    for var in recurrence.variables:
+        for size in var.sizes:
+            if isinstance(size, str) and size not in seen and (is_reserved(size) or size in FRAME):
+                refuse("size", size, var.span)
+            seen.add(size)
+    if found:
+        raise SpecError(found)
 
 
 def _ranks(recurrence: Recurrence) -> dict[Size, int]:
@@ -117,7 +132,6 @@ def _promises(recurrence: Recurrence, context: Context) -> list[str]:
     tests = promised(recurrence)
     if not tests:
         return []
-    arguments = (Argument("inputs", recurrence.inputs), Argument("params", recurrence.params))
-    results = tuple((test, test.axes, None) for _, test in tests)
-    doc = "Whether each promise of the spec holds, elementwise."
-    return [function("promises", doc, arguments, (), (results,), context)]
+    arguments = (Argument("inputs", slots(recurrence.inputs)), Argument("params", slots(recurrence.params)))
+    body = write(context, (), (tuple(Result(test, test.axes) for _, test in tests),))
+    return [body.render("promises", "Whether each promise of the spec holds, elementwise.", arguments)]

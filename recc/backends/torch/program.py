@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
-from recc.backends.torch.functions import Argument, Context, function, spreading
+from recc.backends.torch.expression import Views
+from recc.backends.torch.functions import Argument, Body, Context, Result, Slot, slots, write
+from recc.backends.torch.names import python_name
 from recc.ir.nodes import Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import nodes
 from recc.passes.analyse import Analysis
@@ -12,8 +15,6 @@ from recc.passes.cost import Cost, cost_of
 from recc.passes.lower_scan import LevelPlan, lower_scan
 from recc.passes.order_axes import order_axes
 from recc.passes.schedule import Schedule, Shapes, schedule
-
-Results = tuple[tuple[Expr, tuple, str | None], ...]
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,27 @@ class PrintedProgram:
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """What one stage hands to the next: variables, as the tuples' contents; steps read the first `read` of
-    `prepared`."""
+class LevelBodies:
+    """A level's three functions, before they are rendered."""
 
-    constants: tuple[Var, ...]
-    prepared: tuple[Var, ...]
+    plan: LevelPlan
+    begin: Body
+    compose: Body
+    advance: Body
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """What one stage hands to the next, as the tuples' contents; steps read the first `read` of `prepared`."""
+
+    constants: Argument
+    prepared: Argument
     read: int
-    kept: tuple[Var, ...]
+    kept: Argument
 
     @property
     def stepwise(self) -> Argument:
-        return Argument("prepared", self.prepared[: self.read])
+        return Argument("prepared", self.prepared.slots[: self.read])
 
 
 def print_program(
@@ -45,28 +55,32 @@ def print_program(
 ) -> PrintedProgram:
     """All functions of a recurrence, their names starting with `prefix`; without an analysis it has no scan."""
     plan = schedule(order_axes(recurrence, context.ranks), shapes)
+    views = _views(plan)
+    step = _step(plan, views, context)
     levels = lower_scan(_stepwise(plan), analysis) if analysis is not None else ()
-    crossing = _crossing(plan, levels)
+    bodies = [_level(level, plan, views, context) for level in levels]
+    finish = _finish(plan, context)
+    crossing = _crossing(plan, views, (step, *(body.compose for body in bodies), *(b.begin for b in bodies)), finish)
     texts = [
         _constants(plan, crossing, prefix, context),
         _prepare(plan, crossing, prefix, context),
-        _step(plan, crossing, prefix, context),
-        _finish(plan, crossing, prefix, context),
+        _render_step(step, plan, crossing, prefix),
+        _render_finish(finish, crossing, prefix),
     ]
     values = []
-    for number, level in enumerate(levels):
+    for number, body in enumerate(bodies):
         own = f"{prefix}_{number}" if len(levels) > 1 else prefix
-        texts += _level(level, plan, crossing, own, context)
-        values.append(_level_value(level, plan, own))
+        texts += _render_level(body, plan, crossing, own)
+        values.append(_level_value(body.plan, plan, own))
     return PrintedProgram("\n\n\n".join(texts), _program_value(prefix, values, crossing), _costs(plan, levels))
 
 
 def _program_value(prefix: str, levels: list[str], crossing: Crossing) -> str:
     names = [f"{prefix}_{stage}" for stage in ("constants", "prepare", "step", "finish")]
-    lines = [", ".join(names) + ","]
+    lines = [f"{name}," for name in names]
     if levels:
         lines += ["levels=(", *(f"    {level}," for level in levels), "),"]
-    if crossing.read < len(crossing.prepared):
+    if crossing.read < len(crossing.prepared.slots):
         lines.append(f"read={crossing.read},")
     return "\n".join(["Program(", *(f"    {line}" for line in lines), ")"])
 
@@ -95,40 +109,8 @@ def _stepwise(plan: Schedule) -> Recurrence:
     )
 
 
-def _crossing(plan: Schedule, levels: tuple[LevelPlan, ...]) -> Crossing:
-    """What later stages read of earlier ones; without params, constants are made where they are needed instead."""
-    recurrence = plan.recurrence
-    variables = {var.name: var for var in recurrence.variables} | {let.name: _variable(let) for let in recurrence.lets}
-    results = tuple(item.expr for item in recurrence.outputs + recurrence.totals)
-    in_steps = _read_of(plan.step, (*recurrence.updates, *(variables[name].ref() for name in plan.kept)))
-    for level in levels:
-        in_steps |= _read_of(level.compose.lets, level.compose.updates)
-    in_the_end = _read_of(plan.finish, results)
-    read = in_steps | in_the_end | _read_of(plan.prepare, ())
-    prepared = [var.name for var in recurrence.inputs] + [let.name for let in plan.prepare]
-    constants = [var.name for var in recurrence.params]
-    constants += [let.name for let in plan.constants] if recurrence.params else []
-    first = [name for name in prepared if name in in_steps]
-    rest = [name for name in prepared if name in in_the_end and name not in in_steps]
-    return Crossing(
-        constants=tuple(variables[name] for name in constants if name in read),
-        prepared=tuple(variables[name] for name in first + rest),
-        read=len(first),
-        kept=tuple(variables[name] for name in plan.kept),
-    )
-
-
-def _read_of(lets: tuple[Let, ...], results: tuple[Expr, ...]) -> set[str]:
-    exprs = tuple(let.expr for let in lets) + results
-    return {node.name for expr in exprs for node in nodes(expr) if isinstance(node, Ref)}
-
-
 def _variable(let: Let) -> Var:
     return Var(let.name, tuple(axis.size for axis in let.axes), let.kind == "complex")
-
-
-def _states(recurrence: Recurrence) -> Argument:
-    return Argument("state", tuple(state.var for state in recurrence.states))
 
 
 def _loose(plan: Schedule) -> tuple[Let, ...]:
@@ -136,101 +118,167 @@ def _loose(plan: Schedule) -> tuple[Let, ...]:
     return () if plan.recurrence.params else plan.constants
 
 
+def _before_steps(plan: Schedule) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
+    """The variables that are there before the steps: constant ones, and those with a value for each step."""
+    recurrence = plan.recurrence
+    constants = recurrence.params + tuple(map(_variable, plan.constants)) if recurrence.params else ()
+    return constants, recurrence.inputs + tuple(map(_variable, plan.prepare))
+
+
+def _views(plan: Schedule) -> Views:
+    constants, prepared = _before_steps(plan)
+    recurrence = plan.recurrence
+    every = {python_name(var.name) for var in recurrence.variables} | {python_name(let.name) for let in recurrence.lets}
+    every |= {size for var in recurrence.variables for size in var.sizes if isinstance(size, str)}
+    return Views({python_name(var.name) for var in constants + prepared}, every)
+
+
+def _crossing(plan: Schedule, views: Views, in_steps: tuple[Body, ...], finish: Body) -> Crossing:
+    """What later stages read of earlier ones, found in the text of their functions."""
+    recurrence = plan.recurrence
+    constants, prepared = _before_steps(plan)
+    kept = _kept(plan)
+    words = set().union(*(body.words for body in in_steps)) | {slot.code for slot in slots(kept)}
+    words |= _carriers(in_steps, tuple(state.var for state in recurrence.states), prepared + constants)
+    late = finish.words | _carriers((finish,), kept, prepared + constants)
+    early = _prepare_words(plan)
+    made = [Slot(name, code, None) for code, name in views.made.items() if name in words]
+    bases = {slot.name: views.bases[slot.code] for slot in made}
+    stepwise = [slot for slot in slots(prepared) if slot.name in words]
+    ours = {slot.name for slot in slots(prepared)}
+    stepwise += [slot for slot in made if bases[slot.name] in ours]
+    rest = [slot for slot in slots(prepared) if slot.name in late and slot.name not in words]
+    fixed = [slot for slot in slots(constants) if slot.name in words | late | early]
+    fixed += [slot for slot in made if bases[slot.name] not in ours]
+    return Crossing(
+        Argument("constants", tuple(fixed)),
+        Argument("prepared", tuple(stepwise + rest)),
+        len(stepwise),
+        Argument("kept", slots(kept)),
+    )
+
+
+def _kept(plan: Schedule) -> tuple[Var, ...]:
+    recurrence = plan.recurrence
+    variables = {var.name: var for var in recurrence.variables} | {let.name: _variable(let) for let in recurrence.lets}
+    return tuple(variables[name] for name in plan.kept)
+
+
+def _carriers(bodies: tuple[Body, ...], present: tuple[Var, ...], others: tuple[Var, ...]) -> set[str]:
+    """Variables that a function must be given so that it knows the sizes and the dtype that it needs."""
+    found = set()
+    for body in bodies:
+        for size in body.sizes:
+            if not any(size in var.sizes for var in present):
+                found.add(next(python_name(var.name) for var in others if size in var.sizes))
+        if body.needs_like and not present:
+            found.add(python_name(others[0].name))
+    return found
+
+
+def _prepare_words(plan: Schedule) -> set[str]:
+    """The names that `prepare` reads."""
+    found = {node.name for let in plan.prepare for node in nodes(let.expr) if isinstance(node, Ref)}
+    return {python_name(name) for name in found}
+
+
 def _constants(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
-    results = tuple((var.ref(), var.axes, None) for var in crossing.constants)
-    argument = Argument("params", plan.recurrence.params)
+    argument = Argument("params", slots(plan.recurrence.params))
     doc = "What depends on the params alone."
-    return function(f"{prefix}_constants", doc, (argument,), plan.constants, (results,), context)
+    return _handing(plan.constants, crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
 
 
 def _prepare(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
-    results = tuple((var.ref(), var.axes, None) for var in crossing.prepared)
-    arguments = (Argument("inputs", plan.recurrence.inputs), Argument("constants", crossing.constants))
+    arguments = (Argument("inputs", slots(plan.recurrence.inputs)), crossing.constants)
     doc = "What depends on inputs and params alone, for all steps at once."
-    return function(f"{prefix}_prepare", doc, arguments, _loose(plan) + plan.prepare, (results,), context)
+    body = _handing(_loose(plan) + plan.prepare, crossing.prepared, context)
+    return body.render(f"{prefix}_prepare", doc, arguments)
 
 
-def _step(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
+def _handing(lets: tuple[Let, ...], handed: Argument, context: Context) -> Body:
+    """A body that makes definitions, and returns variables and views of them."""
+    bases = {re.split(r"\W", slot.code)[0] for slot in handed.slots}
+    wanted = tuple(Result(let.ref(), let.axes) for let in lets if python_name(let.name) in bases)
+    body = write(context, lets, (wanted,))
+    return replace(body, groups=(tuple(slot.code for slot in handed.slots),))
+
+
+def _step(plan: Schedule, views: Views, context: Context) -> Body:
     recurrence = plan.recurrence
-    arguments = (
-        _states(recurrence),
-        crossing.stepwise,
-        Argument("constants", crossing.constants),
-    )
+    kept = tuple(Result(var.ref(), var.axes) for var in _kept(plan))
     updates = _updates(recurrence.states, recurrence.updates)
-    kept = tuple((var.ref(), var.axes, None) for var in crossing.kept)
+    return write(context, _loose(plan) + plan.step, (updates, kept), views=views)
+
+
+def _updates(states: tuple[State, ...], updates: tuple[Expr, ...]) -> tuple[Result, ...]:
+    return tuple(Result(expr, state.var.axes, state.var) for state, expr in zip(states, updates, strict=True))
+
+
+def _render_step(body: Body, plan: Schedule, crossing: Crossing, prefix: str) -> str:
+    state = Argument("state", slots(tuple(state.var for state in plan.recurrence.states)))
     doc = "One step: the new state, and what is kept of the step."
-    return function(f"{prefix}_step", doc, arguments, _loose(plan) + plan.step, (updates, kept), context)
+    return body.render(f"{prefix}_step", doc, (state, crossing.stepwise, crossing.constants))
 
 
-def _updates(states: tuple[State, ...], updates: tuple[Expr, ...]) -> Results:
-    return tuple((expr, state.var.axes, state.name) for state, expr in zip(states, updates, strict=True))
-
-
-def _finish(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
+def _finish(plan: Schedule, context: Context) -> Body:
     recurrence = plan.recurrence
-    arguments = (
-        Argument("kept", crossing.kept),
-        Argument("prepared", crossing.prepared),
-        Argument("constants", crossing.constants),
-    )
-    outputs = tuple((item.expr, item.var.axes, None) for item in recurrence.outputs)
+    outputs = tuple(Result(item.expr, item.var.axes) for item in recurrence.outputs)
     totals = tuple((item.expr, item.var.axes) for item in recurrence.totals)
+    return write(context, _loose(plan) + plan.finish, (outputs,), totals=totals)
+
+
+def _render_finish(body: Body, crossing: Crossing, prefix: str) -> str:
     doc = "The outputs, and what is summed over time, for all steps at once."
-    return function(f"{prefix}_finish", doc, arguments, _loose(plan) + plan.finish, (outputs,), context, totals)
+    return body.render(f"{prefix}_finish", doc, (crossing.kept, crossing.prepared, crossing.constants))
 
 
-def _level(level: LevelPlan, plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> list[str]:
+def _level(level: LevelPlan, plan: Schedule, views: Views, context: Context) -> LevelBodies:
     variables = {state.name: state.var for state in plan.recurrence.states}
     own = tuple(variables[name] for name in level.states)
-    constants = Argument("constants", crossing.constants)
-    begin = spreading(
-        f"{prefix}_begin",
-        "The summary of no step at all: the identity, and nothing added.",
-        (Argument("state", own), constants),
-        _neutral(level, own, variables),
-        context,
-    )
     compose = order_axes(level.compose, context.ranks)
-    earlier = tuple(variables[name] for name in level.earlier)
-    count, blocks = len(earlier), len(level.blocks)
     results = _updates(compose.states, compose.updates)
-    arguments = (
-        Argument("earlier", earlier),
-        Argument("transition", tuple(block.var for block in level.blocks)),
-        Argument("offset", own),
-        crossing.stepwise,
-        constants,
+    count, blocks = len(level.earlier), len(level.blocks)
+    groups = (results[:count], results[count : count + blocks], results[count + blocks :])
+    advance = tuple(Result(expr, var.axes, var) for expr, var in zip(level.advance, own, strict=True))
+    return LevelBodies(
+        level,
+        begin=write(context, (), _neutral(level, own, variables)),
+        compose=write(context, compose.lets, groups, views=views),
+        advance=write(context, (), (advance,)),
     )
-    text = function(
-        f"{prefix}_compose",
-        "A summary of some steps, longer by one step.",
-        arguments,
-        compose.lets,
-        (results[:count], results[count : count + blocks], results[count + blocks :]),
-        context,
-    )
+
+
+def _render_level(bodies: LevelBodies, plan: Schedule, crossing: Crossing, prefix: str) -> list[str]:
+    level = bodies.plan
+    variables = {state.name: state.var for state in plan.recurrence.states}
+    own = tuple(variables[name] for name in level.states)
     offsets = tuple(replace(var, name=name) for var, name in zip(own, level.offsets, strict=True))
-    advance = function(
-        f"{prefix}_advance",
-        "The state after some steps, from their summary and the state before them.",
-        (Argument("transition", tuple(block.var for block in level.blocks)), Argument("offset", offsets), Argument("state", own)),
-        (),
-        (tuple((expr, var.axes, var.name) for expr, var in zip(level.advance, own, strict=True)),),
-        context,
-    )
-    return [begin, text, advance]
+    transition = Argument("transition", slots(tuple(block.var for block in level.blocks)))
+    state = Argument("state", slots(own))
+    earlier = Argument("earlier", slots(tuple(variables[name] for name in level.earlier)))
+    walked = (earlier, transition, Argument("offset", slots(own)), crossing.stepwise, crossing.constants)
+    return [
+        bodies.begin.render(
+            f"{prefix}_begin", "The summary of no step at all: the identity, and nothing added.", (state, crossing.constants)
+        ),
+        bodies.compose.render(f"{prefix}_compose", "A summary of some steps, longer by one step.", walked),
+        bodies.advance.render(
+            f"{prefix}_advance",
+            "The state after some steps, from their summary and the state before them.",
+            (transition, Argument("offset", slots(offsets)), state),
+        ),
+    ]
 
 
-def _neutral(level: LevelPlan, own: tuple[Var, ...], variables: dict[str, Var]):
-    """Neutral blocks and neutral offsets, each beside the state whose leading dimensions it takes."""
+def _neutral(level: LevelPlan, own: tuple[Var, ...], variables: dict[str, Var]) -> tuple[tuple[Result, ...], ...]:
+    """Neutral blocks and neutral offsets, behind the leading dimensions of the states that they belong to."""
     count = len(level.blocks)
     blocks = tuple(
-        (expr, block.var.axes, variables[block.target])
+        Result(expr, block.var.axes, variables[block.target], spread=True)
         for expr, block in zip(level.neutral[:count], level.blocks, strict=True)
     )
-    offsets = tuple((expr, var.axes, var) for expr, var in zip(level.neutral[count:], own, strict=True))
-    return blocks, offsets
+    zeros = zip(level.neutral[count:], own, strict=True)
+    return blocks, tuple(Result(expr, var.axes, var, spread=True) for expr, var in zeros)
 
 
 def _level_value(level: LevelPlan, plan: Schedule, prefix: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recc.backends.torch.expression import ATOM, Printer
-from recc.backends.torch.functions import Context, python_name
+from recc.backends.torch.functions import Context
+from recc.backends.torch.names import python_name
 from recc.ir.nodes import Recurrence, Ref, State
 from recc.ir.traverse import nodes
 
@@ -18,6 +19,8 @@ def print_start(recurrence: Recurrence, context: Context) -> str:
         names = [python_name(var.name) if var.name in read else "_" for var in recurrence.params]
         head.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = params")
     head += [f'{size} = sizes["{size}"]' for size in printer.used_sizes]
+    if any(state.var.complex for state in recurrence.states):  # torch.compile does not trace dtype.to_complex
+        head.append("complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64")
     if printer.needs_like:
         head.append("like = torch.empty((), dtype=dtype, device=device)")
     names = [python_name(state.name) for state in recurrence.states]
@@ -34,7 +37,7 @@ def _start(state: State, printer: Printer) -> str:
     text = printer.text(state.start)
     sizes = "".join(f", {printer.size(axis.size).code}" for axis in state.var.axes)
     shape = f"(*leading{sizes or ','})"
-    dtype = "dtype.to_complex()" if state.var.complex else "dtype"
+    dtype = "complex_dtype" if state.var.complex else "dtype"
     if text.number:
         if text.code == "0":
             return f"torch.zeros({shape}, dtype={dtype}, device=device)"

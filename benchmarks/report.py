@@ -1,0 +1,148 @@
+"""Turns the results into tables, and writes them into `docs/performance.md`.
+
+    python benchmarks/report.py [--results DIRECTORY] [--docs FILE]
+
+The text of the page is written by hand; what stands between `<!-- NAME -->` and `<!-- end NAME -->` comes from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+COLUMNS = ("plain", "eager", "associative", "sequential", "scan", "auto", "floor")
+AIM = 5.0  # times faster than the eager loop
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def scan_head() -> list[str]:
+    """The titles of the columns of `scan_rows`."""
+    return ["recurrence", "size", *COLUMNS, "scan", "auto"]
+
+
+def scan_rows(path: Path, part: str) -> list[list[str]]:
+    """One row a case: medians in milliseconds, and how many times `scan` and `auto` are faster than the eager loop."""
+    rows = [row for row in read(path)["rows"] if row["pass"] == part]
+    return [
+        [
+            row["spec"],
+            size(row),
+            *(milliseconds(row["seconds"].get(name)) for name in COLUMNS),
+            *(f"{row['ratios'][name]:.1f}x" for name in ("scan", "auto")),
+        ]
+        for row in rows
+    ]
+
+
+def milliseconds(timing: dict[str, float] | None) -> str:
+    if timing is None:
+        return "-"
+    value = timing["median"] * 1e3
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def size(row: dict[str, Any]) -> str:
+    return " x ".join(str(number) for number in row["sizes"].values())
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2) -> str:
+    """A table; the first `words` columns are words, the others numbers."""
+    rule = ["---" if place < words else "---:" for place in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def scan_section(results: Path, part: str) -> str:
+    return markdown(scan_head(), scan_rows(results / "scan.json", part))
+
+
+def verdict(results: Path) -> str:
+    """Which rows reach the aim, and which do not, in words."""
+    lines = []
+    for part, title in (("forward", "Forward"), ("training", "Forward and backward")):
+        rows = [row for row in read(results / "scan.json")["rows"] if row["pass"] == part]
+        for reached, words in ((True, "at least"), (False, "less than")):
+            chosen = [row for row in rows if (row["ratios"]["scan"] >= AIM) == reached]
+            named = ", ".join(f"{row['spec']} at {size(row)} ({row['ratios']['scan']:.1f}x)" for row in chosen)
+            lines.append(f"- {title}, scan {words} {AIM:g} times as fast as the eager loop: {named or 'none'}.")
+    return "\n".join(lines)
+
+
+def machine_section(results: Path) -> str:
+    """What the times were measured on."""
+    about = read(results / "scan.json")["machine"]
+    clock = "" if about["clock"] == "wall" else "; processor time, not elapsed time"
+    return (
+        f"{about['processor']}, {about['cores']} cores, {about['threads']} threads, load {about['load']} at the start; "
+        f"{about['system']}, Python {about['python']}, torch {about['torch']}{clock}."
+    )
+
+
+def memory_section(results: Path) -> str:
+    head = ["recurrence", "", "steps", "arguments", "kept", "kept a step", "peak", "T states"]
+    rows = [
+        [
+            row["spec"],
+            row["competitor"],
+            str(row["steps"]),
+            mebibytes(row["arguments"]),
+            mebibytes(row["saved"]),
+            f"{row['saved'] / row['steps']:.0f} B",
+            mebibytes(row["peak"]),
+            mebibytes(row["states"]),
+        ]
+        for row in read(results / "memory.json")["rows"]
+    ]
+    return markdown(head, rows)
+
+
+def mebibytes(count: int) -> str:
+    return f"{count / 2**20:.3g}" if count < 100 * 2**20 else f"{count / 2**20:.0f}"
+
+
+def decode_section(results: Path) -> str:
+    rows = [
+        [row["spec"], size(row), *(f"{row['microseconds'][name]:.0f}" for name in ("eager", "recc"))]
+        for row in read(results / "decode.json")["rows"]
+    ]
+    return markdown(["recurrence", "size", "by hand", "`step`"], rows)
+
+
+SECTIONS: dict[str, Callable[[Path], str]] = {
+    "machine": machine_section,
+    "verdict": verdict,
+    "forward": lambda results: scan_section(results, "forward"),
+    "training": lambda results: scan_section(results, "training"),
+    "memory": memory_section,
+    "decode": decode_section,
+}
+
+
+def filled(page: str, results: Path) -> str:
+    """The page with every section replaced. ValueError if it lacks one."""
+    for name, section in SECTIONS.items():
+        marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        if not marked.search(page):
+            raise ValueError(f"the page has no section {name}")
+        text = section(results)
+        page = marked.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
+    return page
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON files are")
+    made.add_argument("--docs", type=Path, default=HERE.parent / "docs" / "performance.md", help="the page to renew")
+    options = made.parse_args()
+    options.docs.write_text(filled(options.docs.read_text(), options.results))
+
+
+if __name__ == "__main__":
+    main()

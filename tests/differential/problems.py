@@ -1,0 +1,116 @@
+"""Emitted functions of the specs that ship, with random arguments for them, and what the tests compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import recc
+from recc.compiler import front
+from recc.passes.analyse import analyse
+from recc.passes.lower_scan import is_scannable
+from tests.references import NAMES, load, random_case
+from tests.references.ports import Arrays
+
+SPECS = Path(__file__).parent.parent.parent / "specs"
+SIZES = {"D": 3, "K": 3, "V": 2, "N": 2, "P": 3, "M": 4}
+TINY = {"D": 2, "K": 2, "V": 1, "N": 1, "P": 2, "M": 2}
+
+
+@cache
+def function(name: str) -> Callable[..., Any]:
+    return recc.load(SPECS / f"{name}.rec")
+
+
+@cache
+def methods(name: str) -> tuple[str, ...]:
+    recurrence = front(SPECS / f"{name}.rec").recurrences[0]
+    return ("sequential", "scan") if is_scannable(analyse(recurrence)) else ("sequential",)
+
+
+def name_and_method(names: Sequence[str] = NAMES) -> list[tuple[str, str]]:
+    return [(name, method) for name in names for method in methods(name)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Arguments of one call: inputs `(B, T, ...)`, params `(...)`, states `(B, ...)`."""
+
+    name: str
+    method: str
+    inputs: tuple[Tensor, ...]
+    params: tuple[Tensor, ...]
+    states: tuple[Tensor, ...]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (*self.inputs, *self.params, *self.states)
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Problem:
+        n, m = len(self.inputs), len(self.inputs) + len(self.params)
+        return replace(self, inputs=tuple(tensors[:n]), params=tuple(tensors[n:m]), states=tuple(tensors[m:]))
+
+    def to(self, dtype: torch.dtype) -> Problem:
+        kind = torch.complex128 if dtype == torch.float64 else torch.complex64
+        return self.with_tensors([t.to(kind if t.is_complex() else dtype) for t in self.tensors])
+
+    def leaves(self) -> Problem:
+        return self.with_tensors([t.detach().clone().requires_grad_() for t in self.tensors])
+
+
+def cases(name: str, T: int, rows: int, seed: int, sizes: dict[str, int]) -> tuple[list[Arrays], Arrays, list[Arrays]]:
+    """Inputs of each row, params of all, and a state of each row that three other steps lead to."""
+    rng = np.random.default_rng(seed)
+    module = load(name)
+    params = random_case(name, 1, sizes, rng)[1]
+    start = module.start(params, {**module.CONSTANTS, **sizes})
+    states = [module.reference(random_case(name, 3, sizes, rng)[0], params, start)[1] for _ in range(rows)]
+    return [random_case(name, T, sizes, rng)[0] for _ in range(rows)], params, states
+
+
+def problem(
+    name: str, method: str = "auto", T: int = 7, rows: int = 2, seed: int = 0, sizes: dict[str, int] = SIZES
+) -> Problem:
+    """In double precision."""
+    inputs, params, states = cases(name, T, rows, seed, sizes)
+
+    def stacked(arrays: list[Arrays]) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(np.stack([np.asarray(a[key]) for a in arrays])) for key in arrays[0])
+
+    values = tuple(torch.from_numpy(np.array(value)) for value in params.values())
+    return Problem(name, method, stacked(inputs), values, stacked(states))
+
+
+def flat(values: Any) -> tuple[Tensor, ...]:
+    return (values,) if isinstance(values, Tensor) else tuple(values)
+
+
+def call(given: Problem, **options: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Outputs and final states of a whole sequence, from the problem's states unless `initial_state` is an option."""
+    options = {"initial_state": given.states, "method": given.method, **options}
+    outputs, finals = function(given.name)(*given.inputs, *given.params, output_final_state=True, **options)
+    return flat(outputs), flat(finals)
+
+
+def call_flat(given: Problem, **options: Any) -> tuple[Tensor, ...]:
+    outputs, finals = call(given, **options)
+    return (*outputs, *finals)
+
+
+def random_like(tensors: Sequence[Tensor], seed: int = 0) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(t.shape, dtype=t.dtype, generator=generator) for t in tensors)
+
+
+def gradients(results: Sequence[Tensor], leaves: Sequence[Tensor], cotangents: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Of a random combination of results, zero where nothing depends on a leaf."""
+    pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if r.requires_grad]
+    found = torch.autograd.grad([r for r, _ in pairs], leaves, [c for _, c in pairs], True, allow_unused=True)
+    return tuple(torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True))
