@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from recc.ir.nodes import Recurrence
-from recc.passes.analyse import Analysis, Proof
+from recc.diagnostics import NOWHERE
+from recc.ir.nodes import Recurrence, Size, Var
+from recc.ir.printer import show_expr
+from recc.passes.analyse import Analysis, Component, Proof, Refusal
+from recc.passes.cost import Cost, Monomial, cost_of, estimate
+from recc.passes.lower_scan import LevelPlan, is_scannable, lower_scan
+
+# The sizes at which an explanation says what `auto` would choose.
+EXAMPLE_STEPS, EXAMPLE_ROWS, EXAMPLE_SIZE = 4096, 8, 64
+
+
+@dataclass(frozen=True)
+class Method:
+    """An admissible method: operations and float32 bytes a step and row, and the longest chain of dependent steps."""
+
+    name: str
+    work: Cost
+    bytes: Cost
+    depth: str
 
 
 @dataclass(frozen=True)
@@ -16,13 +35,127 @@ class Report:
     recurrence: Recurrence
     analysis: Analysis
 
+    @cached_property
+    def levels(self) -> tuple[LevelPlan, ...]:
+        return lower_scan(self.recurrence, self.analysis) if is_scannable(self.analysis) else ()
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods that the proofs admit."""
+        recurrence = self.recurrence
+        once = cost_of(recurrence.lets, (*recurrence.updates, *(item.expr for item in recurrence.outputs)))
+        moved = _elements(recurrence.inputs + tuple(item.var for item in recurrence.outputs)).times(4)
+        found = [Method("sequential", once, moved, "T")]
+        if self.levels:
+            work = once
+            for level in self.levels:
+                work = work + cost_of(level.compose.lets, level.compose.updates)
+            passes = len(self.levels) + 1
+            found.append(Method("scan", work, moved.times(passes), f"{passes} tile + T / tile"))
+        return tuple(found)
+
+    @property
+    def choice(self) -> tuple[str, str]:
+        """What `auto` takes at the example's sizes, and why."""
+        if not self.levels:
+            return "sequential", "no other method is proved to be right"
+        sizes = dict.fromkeys(_names(self.recurrence), EXAMPLE_SIZE) | dict(self.recurrence.sizes)
+        sequential, scan = self.methods
+        times = estimate(sequential.work, scan.work, sizes, EXAMPLE_STEPS, EXAMPLE_ROWS)
+        name = "scan" if times[1] < times[0] else "sequential"
+        at = f"T = {EXAMPLE_STEPS}, {EXAMPLE_ROWS} rows, sizes {EXAMPLE_SIZE}"
+        return (
+            name,
+            f"expected at {at}: sequential {_time(times[0])}, scan {_time(times[1])}; decided anew in every call",
+        )
+
     def text(self) -> str:
-        lines = [self.recurrence.name]
+        """Findings for a person."""
+        about = self.recurrence.doc.strip().partition("\n")[0]
+        lines = [f"{self.recurrence.name}: {about}" if about else self.recurrence.name, "", "structure"]
         for component in self.analysis.components:
-            verdict = component.verdict
-            kind = verdict.algebra if isinstance(verdict, Proof) else f"refused: {verdict.reason}"
-            lines.append(f"  {', '.join(component.states)}: {kind}")
-        return "\n".join(lines) + "\n"
+            lines += _component_lines(component)
+        lines += ["", "methods" + " " * 9 + "work, bytes a step (float32) and dependent steps"]
+        for method in self.methods:
+            lines.append(f"  {method.name:<12}  {method.work.formula()} operations")
+            lines.append(f"  {'':<12}  {method.bytes.formula()} bytes; depth {method.depth}")
+        if not self.levels:
+            lines.append(f"  {'scan':<12}  refused: {self._refusal()}")
+        name, why = self.choice
+        lines += ["", f"auto: {name}", f"  {why}"]
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    def _refusal(self) -> str:
+        if self.analysis.refusals:
+            return self.analysis.refusals[0].reason
+        return "a linear-fractional update has no scan yet"
 
     def json(self) -> str:
-        return json.dumps({"name": self.recurrence.name}, indent=2)
+        """The same for programs."""
+        name, why = self.choice
+        found: dict[str, Any] = {
+            "name": self.recurrence.name,
+            "doc": self.recurrence.doc,
+            "constants": dict(self.recurrence.constants),
+            "components": [_component_json(component) for component in self.analysis.components],
+            "methods": [
+                {"name": m.name, "work": m.work.formula(), "bytes": m.bytes.formula(), "depth": m.depth}
+                for m in self.methods
+            ],
+            "refused": {} if self.levels else {"scan": self._refusal()},
+            "choice": {"method": name, "why": why},
+        }
+        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _component_lines(component: Component) -> list[str]:
+    states, verdict = ", ".join(component.states), component.verdict
+    if isinstance(verdict, Proof):
+        return [f"  {states}: {verdict.text}", *(f"      {fact}" for fact in verdict.facts)]
+    lines = [f"  {states}: nonlinear in {verdict.algebra}", f"      culprit: {_shown(verdict)}{_place(verdict)}"]
+    return [*lines, f"      {verdict.reason}", f"      hint: {verdict.hint}"]
+
+
+def _component_json(component: Component) -> dict[str, Any]:
+    verdict = component.verdict
+    found: dict[str, Any] = {"states": list(component.states), "algebra": verdict.algebra}
+    if isinstance(verdict, Proof):
+        axes = {state: list(classes) for state, classes in verdict.axes.items()}
+        return found | {
+            "structure": verdict.text,
+            "axes": axes,
+            "time_invariant": verdict.invariant,
+            "log_space": verdict.log_space,
+            "facts": list(verdict.facts),
+        }
+    refusal = {"culprit": _shown(verdict), "place": _place(verdict).strip(), "reason": verdict.reason}
+    return found | {"structure": "nonlinear", "refusal": refusal | {"hint": verdict.hint}}
+
+
+def _shown(refusal: Refusal) -> str:
+    """The culprit as the user wrote it."""
+    span = refusal.culprit.span
+    return span.text if span.source is not NOWHERE.source else show_expr(refusal.culprit)
+
+
+def _place(refusal: Refusal) -> str:
+    span = refusal.culprit.span
+    return "" if span.source is NOWHERE.source else f"  (line {span.line})"
+
+
+def _elements(variables: tuple[Var, ...]) -> Cost:
+    counts: dict[Monomial, int] = {}
+    for var in variables:
+        monomial = tuple(sorted(var.sizes, key=str))
+        counts[monomial] = counts.get(monomial, 0) + (2 if var.complex else 1)
+    return Cost(0, tuple(counts.items()))
+
+
+def _names(recurrence: Recurrence) -> list[str]:
+    sizes: list[Size] = [size for var in recurrence.variables for size in var.sizes]
+    sizes += [size for item in recurrence.outputs for size in item.var.sizes]
+    return list(dict.fromkeys(size for size in sizes if isinstance(size, str)))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"

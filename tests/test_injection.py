@@ -181,13 +181,26 @@ def test_names_with_underscores(role: str, name: str) -> None:
 
 @pytest.mark.parametrize("role", PLAIN)
 def test_what_python_reserves_is_no_name(role: str) -> None:
-    for name in [*keyword.kwlist, "x-y", "x.y", "x()", "x;import os", '"x"', "x\ny", "x\\", "x`", "\N{DIGIT ONE}x", "\ud800"]:
+    for name in [
+        *keyword.kwlist,
+        "x-y",
+        "x.y",
+        "x()",
+        "x;import os",
+        '"x"',
+        "x\ny",
+        "x\\",
+        "x`",
+        "\N{DIGIT ONE}x",
+        "\ud800",
+    ]:
         with pytest.raises(SpecError):
             emit(SPEC.format(**{**PLAIN, role: name}))
 
 
 @pytest.mark.parametrize(
-    "value", ["1e999", "9" * 30, "9" * 5_000, "0x10", "1_000", "1__import__('os')", "1;2", "'1'", "1if 1else 2", "\u0661"]
+    "value",
+    ["1e999", "9" * 30, "9" * 5_000, "0x10", "1_000", "1__import__('os')", "1;2", "'1'", "1if 1else 2", "\u0661"],
 )
 def test_what_is_not_a_number_is_refused(value: str) -> None:
     for place, other in (("u = f(x)", f"u = f(x) * {value}"), ("a\n", f"a in (0, {value})\n"), ("n=2", f"n={value}")):
@@ -233,7 +246,10 @@ def skeleton(text: str) -> str:
     text.encode("utf-8")
     tree = ast.parse(re.sub(r'key="\w+"', 'key=""', text))
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:]
     return ast.dump(tree)
 

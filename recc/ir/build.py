@@ -159,7 +159,16 @@ def where(test: Expr, x: Expr, y: Expr, **at) -> Expr:
 
 def conjunction(x: Expr | None, y: Expr) -> Expr:
     """`x and y`, where None stands for true."""
-    return y if x is None else Binary("and", x, y)
+    if x is None or x == y:
+        return y
+    return x if isinstance(x, Binary) and x.op == "and" and y in (x.x, x.y) else Binary("and", x, y)
+
+
+def disjunction(x: Expr | None, y: Expr | None) -> Expr | None:
+    """`x or y`, where None stands for true."""
+    if x is None or y is None or x == y:
+        return None if y is None else x
+    return x if isinstance(x, Binary) and x.op == "or" and y in (x.x, x.y) else Binary("or", x, y)
 
 
 def total(x: Expr, axes: tuple[Axis, ...]) -> Expr:
@@ -188,5 +197,9 @@ def refold(expr: Expr) -> Expr:
             return binary(op, x, y, span=expr.span)
         case Where(test, x, y) if isinstance(test, Const) and set((x if test.value else y).axes) == set(expr.axes):
             return x if test.value else y
+        case Where(test, Where(inner, x, _), y) if inner == test and set(x.axes) | set(y.axes) | set(test.axes) == set(
+            expr.axes
+        ):
+            return Where(test, x, y, span=expr.span)
         case _:
             return expr

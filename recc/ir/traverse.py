@@ -83,6 +83,17 @@ def names(expr: Expr) -> frozenset[str]:
     return frozenset(node.name for node in nodes(expr) if isinstance(node, Ref))
 
 
+def symbolic_sizes(expr: Expr) -> set[str]:
+    """The sizes without a number that an expression needs to know: as a number, or to make an axis of its own."""
+    found: set[str | int] = set()
+    for node in nodes(expr):
+        if isinstance(node, SizeOf):
+            found.add(node.size)
+        elif isinstance(node, Arange):
+            found.add(node.axis.size)
+    return {size for size in found if isinstance(size, str)}
+
+
 def bound_axes(expr: Expr) -> tuple[Axis, ...]:
     """The axes that an expression binds itself: reduced ones, and those inside of neighbourhoods and solves."""
     match expr:
@@ -136,7 +147,9 @@ def _substitute_structured(expr: Roll | Window | Fold | Solve, axes: dict[Axis, 
         case Solve(matrix, rhs, row, col):
             new_row = fresh_axis(row)
             both = {**inner, row: new_row}
-            result = replace(expr, matrix=substitute(matrix, both), rhs=substitute(rhs, both), row=new_row, col=axis(col))
+            result = replace(
+                expr, matrix=substitute(matrix, both), rhs=substitute(rhs, both), row=new_row, col=axis(col)
+            )
     return select(result, {own: fixed[own] for own in kept})
 
 

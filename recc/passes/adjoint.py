@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recc.ir.build import ONE, ZERO, binary, conjunction, div, equal_positions, mul, neg, total, unary, where
+from recc.ir.build import (
+    ONE,
+    ZERO,
+    binary,
+    conjunction,
+    disjunction,
+    div,
+    equal_positions,
+    mul,
+    neg,
+    total,
+    unary,
+    where,
+)
 from recc.ir.nodes import (
     Arange,
     Axis,
@@ -134,9 +147,9 @@ class Tape:
         g = Ref(named.name, collected.axes, named.kind)
         mask = self._masks[let.name]
         for place, (part, contribution, test) in enumerate(self._contributions(let.expr, let.ref(), g)):
-            given = tuple(axis for axis in let.axes if axis not in _taken(let.expr, place))
+            given = tuple(axis for axis in let.axes if axis not in summed_axes(let.expr, place))
             scope = given + tuple(axis for axis in bound_axes(let.expr) if axis not in given)
-            reached = None if mask is None else _moved(mask, let.expr)
+            reached = None if mask is None else moved_mask(mask, let.expr)
             active = conjunction(reached, test) if test is not None else reached
             if active is not None and not is_linear(let.expr) and test is None:
                 contribution = where(active, contribution, ZERO)
@@ -149,32 +162,15 @@ class Tape:
         if self._kinds[leaf.name] != "complex":
             contribution = unary("real", contribution)
         summed = tuple(axis for axis in scope if axis not in leaf.axes)
-        placed = self._place(leaf, total(contribution, summed), ZERO)
-        self._parts.setdefault(leaf.name, []).append(placed)
+        value = placed(leaf, self._axes[leaf.name], total(contribution, summed), ZERO)
+        self._parts.setdefault(leaf.name, []).append(value)
         if mask is not None:
             over = tuple(axis for axis in summed if axis in mask.axes)
-            mask = self._place(leaf, Reduce("any", mask, over) if over else mask, Const(False))
+            whole = Reduce("any", mask, over) if over else mask
+            mask = placed(leaf, self._axes[leaf.name], whole, Const(False))
         if leaf.name in self._masks:
-            known = self._masks[leaf.name]
-            mask = None if mask is None or known is None else Binary("or", known, mask)
+            mask = disjunction(self._masks[leaf.name], mask)
         self._masks[leaf.name] = mask
-
-    def _place(self, leaf: Ref, value: Expr, outside: Expr) -> Expr:
-        """From the axes that the leaf's index names to the name's own: zero beside a fixed place or a diagonal."""
-        own = self._axes[leaf.name]
-        places: dict[Axis, Axis | int] = {}
-        tests: list[Expr] = []
-        for axis, item in zip(own, leaf.index, strict=True):
-            if isinstance(item, int):
-                tests.append(equal_positions(axis, item))
-            elif item in places:
-                tests.append(equal_positions(axis, places[item]))
-            else:
-                places[item] = axis
-        value = substitute(value, places)
-        for test in tests:
-            value = Where(test, value, outside)
-        return value
 
     def _contributions(self, expr: Expr, out: Ref, g: Expr) -> list[tuple[Expr, Expr, Expr | None]]:
         """(part, contribution, condition under which the part matters) for each part of one operation."""
@@ -202,6 +198,23 @@ class Tape:
                 return [(expr, g, None)]
 
 
+def placed(leaf: Ref, own: tuple[Axis, ...], value: Expr, outside: Expr) -> Expr:
+    """From the axes that a leaf's index names to the name's own: `outside` beside a fixed place or a diagonal."""
+    places: dict[Axis, Axis | int] = {}
+    tests: list[Expr] = []
+    for axis, item in zip(own, leaf.index, strict=True):
+        if isinstance(item, int):
+            tests.append(equal_positions(axis, item))
+        elif item in places:
+            tests.append(equal_positions(axis, places[item]))
+        else:
+            places[item] = axis
+    value = substitute(value, places)
+    for test in tests:
+        value = Where(test, value, outside)
+    return value
+
+
 def _sum(parts: list[Expr]) -> Expr:
     result = parts[0]
     for part in parts[1:]:
@@ -209,7 +222,7 @@ def _sum(parts: list[Expr]) -> Expr:
     return result
 
 
-def _taken(expr: Expr, place: int) -> tuple[Axis, ...]:
+def summed_axes(expr: Expr, place: int) -> tuple[Axis, ...]:
     """The axes of an operation that one of its contributions has summed over itself."""
     match expr:
         case Window(_, _, tap):
@@ -220,7 +233,7 @@ def _taken(expr: Expr, place: int) -> tuple[Axis, ...]:
             return ()
 
 
-def _moved(mask: Expr, expr: Expr) -> Expr:
+def moved_mask(mask: Expr, expr: Expr) -> Expr:
     """Where an operand matters, from where the result does, for the operations that move values along an axis."""
     shown = where(mask, ONE, ZERO)
     match expr:

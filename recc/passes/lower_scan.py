@@ -307,4 +307,3 @@ def _source_index(block: Block, target: Var) -> list[Axis]:
     """The source's axes as the row of the target meets them: columns where they are mixed, else the target's own."""
     columns = {Axis(axis.size, int(str(axis.tag)[3:])): axis for axis in block.columns}
     return [columns.get(axis, axis) for axis in block.source_axes]
-

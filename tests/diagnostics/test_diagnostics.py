@@ -38,7 +38,18 @@ def finding(text: str | Path, **options: Any) -> str:
 
 def test_there_are_many_and_of_every_kind() -> None:
     kinds = {case.path.name.split("_")[0] for case in cases()}
-    assert kinds >= {"axes", "functions", "gradients", "kinds", "later", "methods", "names", "sizes", "states", "syntax"}
+    assert kinds >= {
+        "axes",
+        "functions",
+        "gradients",
+        "kinds",
+        "later",
+        "methods",
+        "names",
+        "sizes",
+        "states",
+        "syntax",
+    }
     assert len(cases()) >= 100
 
 
@@ -120,10 +131,15 @@ FILES = {
     ),
     "equations": (GOOD.replace("    output h", "    h = h\n" * 12_000).encode(), "at most 10000 equations"),
     "written-out": (
-        GOOD.replace("    h = a", "    for i in 1000:\n        for j in 1000:\n            h = h + x[0]\n    h = a").encode(),
+        GOOD.replace(
+            "    h = a", "    for i in 1000:\n        for j in 1000:\n            h = h + x[0]\n    h = a"
+        ).encode(),
         "this step has 4,000 equations or more",
     ),
-    "rounds": (GOOD.replace("    h = a", "    for i in 10**9:\n        h = h + 1\n    h = a").encode(), "from 0 to 1,000"),
+    "rounds": (
+        GOOD.replace("    h = a", "    for i in 10**9:\n        h = h + 1\n    h = a").encode(),
+        "from 0 to 1,000",
+    ),
     "lag": (GOOD.replace("sum(x,", "sum(prev(x, 100000),").encode(), "from 1 to 1,000"),
     "tower": (GOOD.replace("a * h", "9**9**9**9 * h").encode(), "too large"),
     "huge-number": (GOOD.replace("a * h", "1e999 * h").encode(), "this number is too large"),
@@ -162,8 +178,12 @@ def test_a_bad_imported_file_is_shown_with_its_own_lines(tmp_path: Path) -> None
 
 
 def test_an_imported_function_brings_those_of_its_own_file(tmp_path: Path) -> None:
-    (tmp_path / "erasing.rec").write_text("from my import third\ndef half(x): return third(x) / 2\ndef erase(x): return half(x)\n")
-    spec = _write(b"from erasing import erase\n" + GOOD.replace("a * h", "erase(h)").encode() + b"def third(x): return x / 3\n")
+    (tmp_path / "erasing.rec").write_text(
+        "from my import third\ndef half(x): return third(x) / 2\ndef erase(x): return half(x)\n"
+    )
+    spec = _write(
+        b"from erasing import erase\n" + GOOD.replace("a * h", "erase(h)").encode() + b"def third(x): return x / 3\n"
+    )
     assert "def leaky(" in emit(spec(tmp_path))
 
 
@@ -178,7 +198,9 @@ def test_a_misspelt_import_has_a_suggestion(tmp_path: Path) -> None:
 
 
 def test_at_most_twenty_findings_are_shown() -> None:
-    said = finding(GOOD.replace("    output h", "".join(f"    y{i} = unknown{i}\n" for i in range(50)) + "    output h"))
+    said = finding(
+        GOOD.replace("    output h", "".join(f"    y{i} = unknown{i}\n" for i in range(50)) + "    output h")
+    )
     assert said.count("error[") == 20 and said.endswith("... and 30 more findings, not shown")
 
 

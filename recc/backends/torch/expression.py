@@ -48,7 +48,10 @@ OPERATORS = {
     "ne": ("!=", COMPARE),
 }
 FUNCTIONS = {
-    **{op: f"torch.{op}" for op in ("exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh")},
+    **{
+        op: f"torch.{op}"
+        for op in ("exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh")
+    },
     **{op: f"torch.{op}" for op in ("atan", "erf", "sigmoid", "relu", "abs", "sign", "floor", "ceil", "round")},
     "logsigmoid": "torch.nn.functional.logsigmoid",
     "ctz": "count_trailing_zeros",
@@ -212,7 +215,9 @@ class Printer:
             case "real" | "imag":
                 return Text(f"{x.at(ATOM)}.{op}", x.axes)
             case "conj":
-                return Text(f"{x.at(ATOM)}.conj().resolve_conj()", x.axes)  # a lazy one is resolved again in each product
+                return Text(
+                    f"{x.at(ATOM)}.conj().resolve_conj()", x.axes
+                )  # a lazy one is resolved again in each product
             case "softplus":
                 # torch's own threshold of 20 costs digits of float64
                 return Text(f"torch.nn.functional.softplus({x.code}, threshold=40.0)", x.axes)
@@ -249,7 +254,9 @@ class Printer:
     def _fused(self, x: Expr, y: Expr, axes: tuple[Axis, ...]) -> Text | None:
         """`torch.addcmul` for a sum with a product of full size: one pass over memory instead of two."""
         for product, other in ((x, y), (y, x)):
-            if not (isinstance(product, Binary) and product.op == "mul" and product.axes and other.kind == product.kind):
+            if not (
+                isinstance(product, Binary) and product.op == "mul" and product.axes and other.kind == product.kind
+            ):
                 continue
             factors = [self.text(product.x), self.text(product.y)]
             rest = self.text(other)
@@ -336,7 +343,11 @@ class Printer:
             inside.sort(key=lambda text: len(text.axes))
             while len(inside) > 2:
                 inside = sorted([self.times(inside[0], inside[1]), *inside[2:]], key=lambda text: len(text.axes))
-            pair = self._contracted(inside[0], inside[1], axis) if len(inside) == 2 else self._reduced("sum", inside[0], (axis,))
+            pair = (
+                self._contracted(inside[0], inside[1], axis)
+                if len(inside) == 2
+                else self._reduced("sum", inside[0], (axis,))
+            )
             texts = outside + [pair]
         result = texts[0]
         for text in texts[1:]:
@@ -444,7 +455,12 @@ def _number(value: complex) -> Text:
     if isinstance(value, complex):
         return Text(repr(value), (), ATOM, True)
     if math.isinf(value) or math.isnan(value):
-        return Text(f"{'-' if value < 0 else ''}math.{'nan' if math.isnan(value) else 'inf'}", (), ATOM if value > 0 else SIGN, True)
+        return Text(
+            f"{'-' if value < 0 else ''}math.{'nan' if math.isnan(value) else 'inf'}",
+            (),
+            ATOM if value > 0 else SIGN,
+            True,
+        )
     return Text(repr(value), (), ATOM if value >= 0 else SIGN, True)
 
 

@@ -261,5 +261,3 @@ def _place(let: Let) -> str:
     if let.temporary or let.span.source is NOWHERE.source:
         return ""
     return f"  # {one_line(Path(let.span.source.path).name)}:{let.span.line}"
-
-

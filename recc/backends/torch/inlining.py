@@ -45,8 +45,14 @@ def merged_imports(lines: frozenset[str]) -> str:
         elif isinstance(node, ast.ImportFrom):
             named.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
     standard = [f"import {name}" for name in sorted(plain) if name != "torch"]
-    standard += [f"from {module} import {', '.join(sorted(items))}" for module, items in sorted(named.items()) if module != "torch"]
-    third = ["import torch"] + [f"from torch import {', '.join(sorted(items))}" for module, items in named.items() if module == "torch"]
+    standard += [
+        f"from {module} import {', '.join(sorted(items))}"
+        for module, items in sorted(named.items())
+        if module != "torch"
+    ]
+    third = ["import torch"] + [
+        f"from torch import {', '.join(sorted(items))}" for module, items in named.items() if module == "torch"
+    ]
     return "\n".join(standard) + "\n\n" + "\n".join(third)
 
 

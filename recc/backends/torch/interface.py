@@ -10,11 +10,7 @@ from recc.backends.torch.names import harmless, public_name
 from recc.backends.torch.program import PrintedProgram
 from recc.backends.torch.promises import promised
 from recc.ir.nodes import Recurrence, Var
-from recc.passes.cost import Cost
-
-# Measured on a two-core CPU in float32: what a torch call costs, and what an element of a call costs.
-CALL_SECONDS = 5e-6
-ELEMENT_SECONDS = 4e-10
+from recc.passes.cost import CALL_SECONDS, ELEMENT_SECONDS, Cost
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ def print_interface(recurrence: Recurrence, programs: dict[str, PrintedProgram],
     name = recurrence.name
     parts.append(
         f"{name}.step = _step\n{name}.initial_state = _initial_state\n{name}.explain = lambda: EXPLANATION\n"
-        f"__all__ = [\"{name}\"]"
+        f'__all__ = ["{name}"]'
     )
     bar = "# " + "-" * 76
     return f"{bar}\n# Interface\n{bar}\n\n\n" + "\n\n\n".join(part for part in parts if part)
@@ -61,7 +57,9 @@ def _cost(costs: tuple[Cost, Cost]) -> str:
             sizes |= {size: None for size in monomial if isinstance(size, str)}
     for name, cost in zip(("once", "scanned"), costs, strict=True):
         terms = [" * ".join([*([str(n)] if n > 1 or not m else []), *map(_size, m)]) for m, n in cost.elements]
-        lines.append(f"    {name} = {CALL_SECONDS} * {cost.calls}, {ELEMENT_SECONDS} * rows * ({' + '.join(terms) or '0'})")
+        lines.append(
+            f"    {name} = {CALL_SECONDS} * {cost.calls}, {ELEMENT_SECONDS} * rows * ({' + '.join(terms) or '0'})"
+        )
     head = "".join(f'    {_size(size)} = sizes["{size}"]\n' for size in sizes)
     return (
         "def estimate(sizes, steps, rows):\n"
@@ -83,7 +81,10 @@ def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: st
         "states": tuple(state.var for state in recurrence.states),
         "outputs": tuple(item.var for item in recurrence.outputs),
     }
-    lines = [f"        {kind}=({''.join(_port(var) + ', ' for var in variables).rstrip()})," for kind, variables in ports.items()]
+    lines = [
+        f"        {kind}=({''.join(_port(var) + ', ' for var in variables).rstrip()}),"
+        for kind, variables in ports.items()
+    ]
     signature = "\n".join([f'        name="{recurrence.name}",', *lines, f"        sizes={dict(recurrence.sizes)!r},"])
     rest = [textwrap.indent(f"{name}={programs[name].value},", "    ") for name in ("primal", "adjoint", "tangent")]
     rest += ["    start=start,", '    key="KEY",']
@@ -98,7 +99,11 @@ def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: st
     if tests:
         texts = ", ".join(_literal(text) for text, _ in tests)
         rest.append(f"    promises=(({texts},), promises),")
-    return f"SPEC = Spec(\n    signature=Signature(\n{signature}\n    ),\n" + "\n".join(rest) + "\n)\nregister_operator(SPEC)"
+    return (
+        f"SPEC = Spec(\n    signature=Signature(\n{signature}\n    ),\n"
+        + "\n".join(rest)
+        + "\n)\nregister_operator(SPEC)"
+    )
 
 
 def _port(var: Var) -> str:

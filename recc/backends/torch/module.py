@@ -21,6 +21,7 @@ from recc.diagnostics import Diagnostic, Span, SpecError
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.adjoint import adjoint
 from recc.passes.analyse import Analysis, analyse
+from recc.passes.guard import guard
 from recc.passes.lower_scan import is_scannable
 from recc.passes.tangent import tangent
 
@@ -44,18 +45,20 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
     context = Context(dict(recurrence.sizes), _ranks(recurrence))
     scanned = is_scannable(analysis)
-    programs = {"primal": print_program(recurrence, analysis if scanned else None, "primal", shapes, context)}
-    for name, derived in (("adjoint", adjoint(recurrence)), ("tangent", tangent(recurrence))):
+    programs = {"primal": print_program(guard(recurrence), analysis if scanned else None, "primal", shapes, context)}
+    for name, derived in (("adjoint", guard(adjoint(recurrence))), ("tangent", guard(tangent(recurrence)))):
         programs[name] = print_program(derived, analyse(derived) if scanned else None, name, shapes, context)
     promises = _promises(recurrence, context)
     equations = [_section(title, programs[name].text) for name, title in PARTS]
-    equations.append(_section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises])))
+    equations.append(
+        _section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises]))
+    )
     helpers = _helpers(context.helpers)
     interface = print_interface(recurrence, programs, choices)
     body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), interface])
     key = hashlib.sha256(body.encode()).hexdigest()[:16]
     body = body.replace('key="KEY"', f'key="{key}"')
-    head = f'{_docstring(recurrence, origin)}\n\n{merged_imports(imports | {"import math", "from typing import NamedTuple"})}'
+    head = f"{_docstring(recurrence, origin)}\n\n{merged_imports(imports | {'import math', 'from typing import NamedTuple'})}"
     return f"{head}\n\n{body}\n"
 
 

@@ -9,7 +9,7 @@ from recc.backends.torch.expression import Views
 from recc.backends.torch.functions import Argument, Body, Context, Result, Slot, slots, write
 from recc.backends.torch.names import python_name
 from recc.ir.nodes import Expr, Let, Recurrence, Ref, State, Var
-from recc.ir.traverse import nodes
+from recc.ir.traverse import names, nodes, symbolic_sizes
 from recc.passes.analyse import Analysis
 from recc.passes.cost import Cost, cost_of
 from recc.passes.lower_scan import LevelPlan, lower_scan
@@ -97,13 +97,11 @@ def _costs(plan: Schedule, levels: tuple[LevelPlan, ...]) -> tuple[Cost, Cost]:
 def _stepwise(plan: Schedule) -> Recurrence:
     """The part of a recurrence that its steps compute, with what is made before them as inputs and params."""
     recurrence = plan.recurrence
-    made = {stage: tuple(_variable(let) for let in getattr(plan, stage)) for stage in ("constants", "prepare")}
-    loose = _loose(plan)
     return replace(
         recurrence,
-        inputs=recurrence.inputs + made["prepare"],
-        params=recurrence.params + (() if loose else made["constants"]),
-        lets=loose + plan.step,
+        inputs=recurrence.inputs + tuple(map(_variable, plan.prepare)),
+        params=recurrence.params + tuple(map(_variable, _fixed(plan))),
+        lets=_loose(plan) + plan.step,
         outputs=(),
         totals=(),
     )
@@ -113,15 +111,27 @@ def _variable(let: Let) -> Var:
     return Var(let.name, tuple(axis.size for axis in let.axes), let.kind == "complex")
 
 
+def _fixed(plan: Schedule) -> tuple[Let, ...]:
+    """Constants that are made of params once for a whole call."""
+    loose = {let.name for let in _loose(plan)}
+    return tuple(let for let in plan.constants if let.name not in loose)
+
+
 def _loose(plan: Schedule) -> tuple[Let, ...]:
-    """Constants that no function of their own makes, because there is no param to tell a dtype and a device."""
-    return () if plan.recurrence.params else plan.constants
+    """Constants that are made where they are needed, because no param tells their sizes, or a dtype and a device."""
+    recurrence = plan.recurrence
+    known = {size for var in recurrence.params for size in var.sizes} | {size for size, _ in recurrence.sizes}
+    loose: dict[str, Let] = {}
+    for let in plan.constants:
+        if not recurrence.params or names(let.expr) & loose.keys() or not symbolic_sizes(let.expr) <= known:
+            loose[let.name] = let
+    return tuple(loose.values())
 
 
 def _before_steps(plan: Schedule) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
     """The variables that are there before the steps: constant ones, and those with a value for each step."""
     recurrence = plan.recurrence
-    constants = recurrence.params + tuple(map(_variable, plan.constants)) if recurrence.params else ()
+    constants = recurrence.params + tuple(map(_variable, _fixed(plan)))
     return constants, recurrence.inputs + tuple(map(_variable, plan.prepare))
 
 
@@ -178,14 +188,15 @@ def _carriers(bodies: tuple[Body, ...], present: tuple[Var, ...], others: tuple[
 
 def _prepare_words(plan: Schedule) -> set[str]:
     """The names that `prepare` reads."""
-    found = {node.name for let in plan.prepare for node in nodes(let.expr) if isinstance(node, Ref)}
+    lets = plan.prepare + _loose(plan)
+    found = {node.name for let in lets for node in nodes(let.expr) if isinstance(node, Ref)}
     return {python_name(name) for name in found}
 
 
 def _constants(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
     argument = Argument("params", slots(plan.recurrence.params))
     doc = "What depends on the params alone."
-    return _handing(plan.constants, crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
+    return _handing(_fixed(plan), crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
 
 
 def _prepare(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
@@ -259,7 +270,9 @@ def _render_level(bodies: LevelBodies, plan: Schedule, crossing: Crossing, prefi
     walked = (earlier, transition, Argument("offset", slots(own)), crossing.stepwise, crossing.constants)
     return [
         bodies.begin.render(
-            f"{prefix}_begin", "The summary of no step at all: the identity, and nothing added.", (state, crossing.constants)
+            f"{prefix}_begin",
+            "The summary of no step at all: the identity, and nothing added.",
+            (state, crossing.constants),
         ),
         bodies.compose.render(f"{prefix}_compose", "A summary of some steps, longer by one step.", walked),
         bodies.advance.render(

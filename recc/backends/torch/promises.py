@@ -19,10 +19,20 @@ def _range(var: Var) -> list[tuple[str, Expr]]:
     interval, found = var.interval, []
     if interval is not None and interval.low is not None:
         op = "gt" if interval.low_open else "ge"
-        found.append((f"{var.name} {'>' if interval.low_open else '>='} {_number(interval.low)}", binary(op, var.ref(), interval.low)))
+        found.append(
+            (
+                f"{var.name} {'>' if interval.low_open else '>='} {_number(interval.low)}",
+                binary(op, var.ref(), interval.low),
+            )
+        )
     if interval is not None and interval.high is not None:
         op = "lt" if interval.high_open else "le"
-        found.append((f"{var.name} {'<' if interval.high_open else '<='} {_number(interval.high)}", binary(op, var.ref(), interval.high)))
+        found.append(
+            (
+                f"{var.name} {'<' if interval.high_open else '<='} {_number(interval.high)}",
+                binary(op, var.ref(), interval.high),
+            )
+        )
     return found
 
 
