@@ -1,7 +1,7 @@
 """The loop as the equations stand in a paper, one step of all of them after the other: what most people write first.
 
-Arguments and results are those of the compiled modules: `(B, T, *lanes, *features)`, as in `eager.py`. The backward pass
-takes quadratic time, because the gradient of `x[:, t]` is a tensor as large as `x`.
+Arguments and results are those of the compiled modules: `(B, T, *lanes, *features)`, as in `eager.py`. The backward
+pass takes quadratic time, because the gradient of `x[:, t]` is a tensor as large as `x`.
 """
 
 from __future__ import annotations

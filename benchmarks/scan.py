@@ -28,9 +28,9 @@ from torch import Tensor
 import recc
 
 METHODS = ("sequential", "scan", "auto")
-# What trains only on less: the plain loop takes quadratic time, as the gradient of each `x[:, t]` is as large as `x`, and
-# the associative scan keeps its elements at each of log T levels, gigabytes for a large state.
-PLAIN_BYTES = 2**23
+# What trains only on less: the plain loop takes quadratic time, as the gradient of each `x[:, t]` is as large as `x`,
+# and the associative scan keeps its elements at each of log T levels, gigabytes for a large state.
+PLAIN_BYTES = 3 * 2**20
 ASSOCIATIVE_ELEMENTS = 2**26
 Function = Callable[..., Tensor]
 

@@ -44,7 +44,7 @@ def leaky(x: In["[D]"], a: In["in (0, 1)"], h: State["[D]"], *, scale=1):  # pyr
 
 @recc.recurrence()
 def with_brackets(x: In["[D]"], h: State["[D]"]):
-    h = 0.5 * h + x
+    h = 0.5 * h + x  # pyright: ignore
     o: Out["[D]"] = h
 
 

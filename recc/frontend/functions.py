@@ -66,9 +66,10 @@ def expand(statements: Statements, definition: Definition, args: list[Value], no
     if any(tree is other for other in scope.expanding):
         hint = "a `for` repeats its lines a constant number of times"
         scope.fail("E379", f"`{tree.name}` calls itself", node.span, hint=hint)
-    outside = scope.bound, scope.indices, scope.renamed, scope.defs, scope.barrier
+    outside = scope.bound, scope.declared, scope.indices, scope.renamed, scope.defs, scope.barrier
     names, errors = frozenset({*scope.bound, *scope.later}), scope.errors
-    scope.bound, scope.renamed, scope.defs = dict(scope.visible), dict(scope.renamed), dict(definition.functions)
+    scope.bound, scope.declared, scope.renamed = dict(scope.visible), {}, dict(scope.renamed)
+    scope.defs = dict(definition.functions)
     if scope.barrier is None or not scope.barrier.is_start:
         scope.barrier = Barrier(f"`def {tree.name}`", names, "pass it as an argument")
     scope.expanding.append(tree)
@@ -78,7 +79,7 @@ def expand(statements: Statements, definition: Definition, args: list[Value], no
         result = statements.run(tree.body)
     finally:
         scope.expanding.pop()
-        scope.bound, scope.indices, scope.renamed, scope.defs, scope.barrier = outside
+        scope.bound, scope.declared, scope.indices, scope.renamed, scope.defs, scope.barrier = outside
     if scope.errors > errors:
         raise Stop
     if result is None:

@@ -105,7 +105,9 @@ class Memory:
         scope, arg, what = self.scope, node.args[0], node.func.id
         if not isinstance(arg, syntax.Name):
             scope.fail("E361", f"`{what}` needs a name", arg.span, hint="assign the expression to a name first")
-        if scope.expanding and arg.id in scope.bound and scope.bound[arg.id] is not scope.visible.get(arg.id):
+        if scope.expanding and arg.id not in scope.bound:
+            scope.lookup(arg)
+        if scope.expanding and scope.bound[arg.id] is not scope.visible.get(arg.id):
             hint = f"pass `{what}({arg.id})` to the `def`"
             scope.fail("E361", f"`{arg.id}` belongs to one call of a `def`, and has no past", arg.span, hint=hint)
         return arg

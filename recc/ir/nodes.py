@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Union
+from typing import Literal, TypeAlias
 
 from recc.diagnostics import NOWHERE, Span
 
 Kind = Literal["real", "complex", "bool"]
-Size = Union[str, int]
+Size: TypeAlias = str | int
 
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 LOGICAL = frozenset({"and", "or"})
@@ -245,7 +245,7 @@ class Solve(Node):
         return "complex" if "complex" in (self.matrix.kind, self.rhs.kind) else "real"
 
 
-Expr = Union[Const, SizeOf, Ref, Arange, Unary, Binary, Where, Reduce, Roll, Window, Fold, Solve]
+Expr: TypeAlias = Const | SizeOf | Ref | Arange | Unary | Binary | Where | Reduce | Roll | Window | Fold | Solve
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def substitute(expr: Expr, axes: dict[Axis, Axis | int]) -> Expr:
             return replace(expr, axis=new) if isinstance(new, Axis) else Const(new, span=expr.span)
         case Roll() | Window() | Fold() | Solve():
             return _substitute_structured(expr, axes)
-        case Reduce(op, x, over):
+        case Reduce(_, x, over):
             renamed = {axis: fresh_axis(axis) for axis in over}
             return replace(expr, x=substitute(x, {**axes, **renamed}), over=tuple(renamed.values()))
         case _:

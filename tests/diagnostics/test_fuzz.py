@@ -16,10 +16,12 @@ ROOT = Path(__file__).parent.parent.parent
 TOKENS = re.compile(r"\w+|\n *|[^\w\n]")
 PIECES = (
     """
-    + - * / @ ** // % ( ) [ ] , : = == < <= and or not if else elif for in def return assert input param state output
-    recurrence 0 1 2 0.5 -1 1e30 1j inf pi t x y h S K V D n j i k[j] S[0] .T exp( log( sqrt( tanh( abs( real( conj( max(
-    min( sum( mean( norm( softmax( layernorm( l2norm( where( outer( prev( hold( grad( clamp( roll( conv( solve( arange( eye(
-    axis=K axis=D axis=j every=2 init=1 complex in(0,1] <=0 = += *= \n \n\x20\x20\x20\x20 # \x20
+    + - * / @ ** // % ( ) [ ] , : = == < <= and or not if else elif for in def return assert input param state
+    output recurrence 0 1 2 0.5 -1 1e30 1j inf pi t x y h S K V D n j i k[j] S[0] .T exp( log( sqrt( tanh(
+    abs( real( conj( 
+    max( min( sum( mean( norm( softmax( layernorm( l2norm( where( outer( prev( hold( grad( clamp( roll( conv(
+    solve( arange(
+    eye(     axis=K axis=D axis=j every=2 init=1 complex in(0,1] <=0 = += *= \n \n\x20\x20\x20\x20 # \x20
 """.split()
     + [
         "\n",

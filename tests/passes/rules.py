@@ -50,6 +50,8 @@ RULES = {
     ),
 }
 
+NOT_TAKEN = [name for name in RULES if "not" in name.split() or "choice" in name]
+
 
 def spec_of(name: str) -> str:
     """A recurrence `r` with the rule's step, and a state that has nothing to do with it."""

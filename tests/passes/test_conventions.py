@@ -11,10 +11,8 @@ from recc.ir.interpreter import run
 from recc.ir.nodes import Recurrence
 from recc.passes.adjoint import adjoint
 from recc.passes.tangent import tangent
-from tests.passes.rules import RULES, spec_of
+from tests.passes.rules import NOT_TAKEN, RULES, spec_of
 from tests.passes.slopes import Point, gradient, push, without_totals
-
-NOT_TAKEN = [name for name in RULES if "not" in name.split() or "choice" in name]
 
 
 def of_rule(name: str) -> tuple[Recurrence, Point]:

@@ -11,7 +11,7 @@ def count_trailing_zeros(x: Tensor) -> Tensor:
 
 
 def windows(x: Tensor, dim: int, taps: int, wrap: bool) -> Tensor:
-    """Neighbourhoods along `dim` as a new last dimension: `out[i, r] = x[i + r - taps // 2]`, zero or wrapped outside."""
+    """Neighbourhoods along `dim` as a new last dim: `out[i, r] = x[i + r - taps // 2]`, zero or wrapped outside."""
     size, positions = x.shape[dim], torch.arange(x.shape[dim], device=x.device)
     places = positions[:, None] + torch.arange(taps, device=x.device) - taps // 2
     moved = x.movedim(dim, -1)[..., places % size]

@@ -63,7 +63,7 @@ def _cost(costs: tuple[Cost, Cost]) -> str:
     head = "".join(f'    {_size(size)} = sizes["{size}"]\n' for size in sizes)
     return (
         "def estimate(sizes, steps, rows):\n"
-        '    """Seconds that a sequential walk and a scan are expected to take: calls, and elements that they touch."""\n'
+        '    """Seconds that a sequential walk and a scan should take: calls, and elements that they touch."""\n'
         f"{head}" + "\n".join(lines) + "\n"
         "    depth = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)\n"
         "    return steps * (once[0] + once[1]), depth * scanned[0] + steps * scanned[1]"
@@ -188,7 +188,7 @@ def _initial_state(recurrence: Recurrence) -> str:
     values = "".join(f"{name}, " for name in params)
     return (
         f"def _initial_state(batch_size, lanes=(), *, {optional}dtype=torch.float32, device=None):\n"
-        '    """The state before the first step, (batch_size, *lanes, ...); axes that no param has are given by size."""\n'
+        '    """The state before the first step, (batch_size, *lanes, ...); other axes are given by size."""\n'
         f"    sizes = {{size: number for size, number in {given}.items() if number is not None}}\n"
         f"    return initial_state(SPEC, batch_size, lanes, sizes, ({values.rstrip()}), dtype, device)"
     )

@@ -58,7 +58,8 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), interface])
     key = hashlib.sha256(body.encode()).hexdigest()[:16]
     body = body.replace('key="KEY"', f'key="{key}"')
-    head = f"{_docstring(recurrence, origin)}\n\n{merged_imports(imports | {'import math', 'from typing import NamedTuple'})}"
+    used = imports | {"import math", "from typing import NamedTuple"}
+    head = f"{_docstring(recurrence, origin)}\n\n{merged_imports(used)}"
     return f"{head}\n\n{body}\n"
 
 

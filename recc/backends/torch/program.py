@@ -19,7 +19,7 @@ from recc.passes.schedule import Schedule, Shapes, schedule
 
 @dataclass(frozen=True)
 class PrintedProgram:
-    """The functions' text, the expression that makes the `Program` of them, and the costs of a step: walked, scanned."""
+    """The functions' text, the expression that makes the `Program` of them, and a step's costs: walked, scanned."""
 
     text: str
     value: str

@@ -1,0 +1,139 @@
+"""The benchmarks run, at sizes that say nothing about speed: what they write is complete, and the page takes it in."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+def run(script: str, *arguments: str | Path) -> str:
+    """Runs a benchmark in a process of its own, where warnings are errors; what it prints."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
+    command = [sys.executable, "-W", "error", str(BENCHMARKS / script), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of everything, and the page that was made of them."""
+    folder = tmp_path_factory.mktemp("results")
+    shutil.copy(PAGE, folder / "page.md")
+    run("run.py", "--quick", "--results", folder, "--docs", folder / "page.md")
+    return folder
+
+
+def read(results: Path, name: str) -> Any:
+    return json.loads((results / f"{name}.json").read_text())
+
+
+@pytest.mark.slow
+def test_every_recurrence_is_timed_in_both_passes(results: Path) -> None:
+    rows = read(results, "scan")["rows"]
+    specs = {"linear_scan", "gla", "mamba2", "lru", "mlstm", "deltanet", "gated_deltanet"}
+    assert {(row["spec"], row["pass"]) for row in rows} == {(s, p) for s in specs for p in ("forward", "training")}
+    for row in rows:
+        expected = {"eager", "plain", "sequential", "scan", "auto", "floor"}
+        if "deltanet" not in row["spec"]:
+            expected.add("associative")
+        assert set(row["seconds"]) == expected
+        assert all(0 < timing["fastest"] <= timing["median"] <= timing["slowest"] for timing in row["seconds"].values())
+        assert all(timing["repetitions"] >= 1 for timing in row["seconds"].values())
+        assert row["bytes"] > 0
+
+
+@pytest.mark.slow
+def test_what_is_compared_agrees(results: Path) -> None:
+    for row in read(results, "scan")["rows"]:
+        assert set(row["errors"]) == set(row["seconds"]) - {"floor"}
+        assert all(error < 1e-4 for error in row["errors"].values())
+    for row in read(results, "decode")["rows"]:
+        assert all(error < 1e-4 for error in row["errors"].values())
+
+
+@pytest.mark.slow
+def test_the_machine_is_described(results: Path) -> None:
+    for name in ("scan", "decode"):
+        machine = read(results, name)["machine"]
+        assert machine["threads"] >= 1 and machine["cores"] >= 1 and machine["torch"] and machine["processor"]
+
+
+@pytest.mark.slow
+def test_modules_keep_less_for_the_backward_pass_than_a_loop(results: Path) -> None:
+    kept = {(r["spec"], r["competitor"], r["steps"]): r["saved"] for r in read(results, "memory")["rows"]}
+    assert {spec for spec, _, _ in kept} == {"gla", "gru"}
+    for (spec, competitor, steps), count in kept.items():
+        if competitor != "eager":
+            assert 0 < count < kept[spec, "eager", steps] / 2
+    assert (results / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_what_a_module_keeps_is_one_state_a_tile(results: Path) -> None:
+    state = 4 * 2 * 32 * 32
+    rows = [r for r in read(results, "memory")["rows"] if (r["spec"], r["competitor"]) == ("gla", "sequential")]
+    for row in rows:  # and the state at the start
+        assert row["saved"] == state * (math.ceil(row["steps"] / 64) + 1)
+
+
+@pytest.mark.slow
+def test_decoding_is_timed(results: Path) -> None:
+    rows = read(results, "decode")["rows"]
+    assert [row["spec"] for row in rows] == ["gated_deltanet", "gru"]
+    assert all(set(row["microseconds"]) == {"eager", "recc"} for row in rows)
+    assert all(value > 0 for row in rows for value in row["microseconds"].values())
+
+
+@pytest.mark.slow
+def test_the_page_has_every_number_and_keeps_its_words(results: Path) -> None:
+    page = (results / "page.md").read_text()
+    assert outside_of_sections(page) == outside_of_sections(PAGE.read_text())
+    for name in ("forward", "training"):
+        table = section(page, name)
+        assert all(f"| {row['spec']} |" in table for row in read(results, "scan")["rows"])
+    assert section(page, "memory").count("\n") == 1 + 1 + len(read(results, "memory")["rows"])
+    assert section(page, "decode").count("| g") == 2
+
+
+@pytest.mark.slow
+def test_a_page_that_lacks_a_section_is_refused(results: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.read_text().replace("<!-- memory -->", ""))
+    with pytest.raises(AssertionError, match="the page has no section memory"):
+        run("report.py", "--results", results, "--docs", page)
+
+
+def test_the_page_is_what_the_results_say(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    shutil.copy(PAGE, page)
+    run("report.py", "--docs", page)
+    assert page.read_text() == PAGE.read_text()
+
+
+def section(page: str, name: str) -> str:
+    return page.split(f"<!-- {name} -->")[1].split(f"<!-- end {name} -->")[0].strip("\n") + "\n"
+
+
+def outside_of_sections(page: str) -> str:
+    """The page with nothing between its markers."""
+    lines, inside = [], False
+    for line in page.splitlines():
+        inside = inside and not line.startswith("<!-- end ")
+        if not inside:
+            lines.append(line)
+        inside = inside or (line.startswith("<!-- ") and not line.startswith("<!-- end "))
+    return "\n".join(lines)
