@@ -1,6 +1,7 @@
 """What every test runs with: fresh memory that is full of NaN, a cache of its own, one thread a worker."""
 
 import os
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +34,18 @@ def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         del os.environ["RECC_CACHE_DIR"]
     else:
         os.environ["RECC_CACHE_DIR"] = before
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow-part", default="", help="run one part of the slow tests: 3/10 is the fourth of ten")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every slow test belongs to one part, by its name, so that all parts together are all tests."""
+    wanted = config.getoption("--slow-part")
+    if not wanted:
+        return
+    part, parts = (int(number) for number in wanted.split("/"))
+    belongs = [zlib.crc32(item.nodeid.encode()) % parts == part for item in items]
+    config.hook.pytest_deselected(items=[item for item, own in zip(items, belongs, strict=True) if not own])
+    items[:] = [item for item, own in zip(items, belongs, strict=True) if own]

@@ -118,7 +118,7 @@ recurrence running_softmax:
     mean = (old * mean + gain * v) / total
     output o[V] = mean, entropy = log(total) + top
     """,
-    SEQUENTIAL,
+    BOTH,
 )
 def running_softmax(x: Arrays, w: Arrays) -> Arrays:
     found = []
@@ -319,12 +319,19 @@ recurrence cells:
 )
 def cells(x: Arrays, w: Arrays) -> Arrays:
     def conv(values: np.ndarray, weights: np.ndarray, mode: str) -> np.ndarray:
-        pairs = [[convolve1d(row, taps[::-1], mode=mode) for row, taps in zip(values, out, strict=True)] for out in weights]
+        pairs = [
+            [convolve1d(row, taps[::-1], mode=mode) for row, taps in zip(values, out, strict=True)] for out in weights
+        ]
         return np.array(pairs).sum(1)
 
     h, found = np.zeros((2, 5)), []
     for value in x["x"]:
-        h = 0.5 * h + 0.1 * conv(h, w["W"], "constant") + 0.1 * conv(value, w["U"], "wrap") + 0.1 * np.roll(h, 1, axis=1)
+        h = (
+            0.5 * h
+            + 0.1 * conv(h, w["W"], "constant")
+            + 0.1 * conv(value, w["U"], "wrap")
+            + 0.1 * np.roll(h, 1, axis=1)
+        )
         found.append({"h": h})
     return over_time(found)
 

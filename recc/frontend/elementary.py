@@ -20,7 +20,10 @@ def apply(call: Arguments) -> Value:
     (x,) = call.values(1, complex_too=name in COMPLEX_UNARY)
     if name == "imag" and x.kind != "complex":
         return Value(binary("mul", ZERO, x.expr), x.axes)
-    return Value(unary(name, x.expr, span=call.node.span), x.axes)
+    result = unary(name, x.expr, span=call.node.span)
+    if isinstance(result, Const):
+        call.expressions.check_constant(result, call.node)
+    return Value(result, x.axes)
 
 
 def extremum(call: Arguments) -> Value:

@@ -167,10 +167,10 @@ class Expressions:
             return self.fitting(lambda: contract(x, y, node.span), node, left, right)
         result = self.fitting(lambda: elementwise(OPERATORS[op], x, y, node.span, what), node, left, right)
         if isinstance(x.expr, Const) and isinstance(y.expr, Const):
-            self._check_constant(result.expr, node)
+            self.check_constant(result.expr, node)
         return result
 
-    def _check_constant(self, folded: Expr, node: syntax.Expr) -> None:
+    def check_constant(self, folded: Expr, node: syntax.Expr) -> None:
         """Refuse an operation on constants without a value, such as a division by zero or an overflow."""
         value = folded.value if isinstance(folded, Const) else None
         if value is None or value != value:

@@ -13,6 +13,10 @@ MINUS_INFINITY = Const(-math.inf)
 
 LARGEST_WHOLE = 2**53  # whole numbers beyond it are not all floating-point numbers
 
+_FUNCTIONS = {
+    name: getattr(math, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "erf")
+} | {"abs": abs}
+
 _FOLDED = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
@@ -53,7 +57,21 @@ def unary(op: str, x: Expr, **at) -> Expr:
         return Const(value.conjugate() if op == "conj" else getattr(value, op), **at)
     if op == "not" and isinstance(x, Const):
         return Const(not x.value, **at)
+    if op in _FUNCTIONS and isinstance(x, Const) and x.kind == "real":
+        return Const(_function(op, float(x.value)), **at)  # type: ignore[arg-type]
     return Unary(op, x, **at)
+
+
+def _function(op: str, x: float) -> float:
+    """A function of a number, with infinity for what is too large and NaN where it has no value."""
+    if op == "log" and x == 0:
+        return -math.inf
+    try:
+        return float(_FUNCTIONS[op](x))
+    except OverflowError:
+        return -math.inf if op == "sinh" and x < 0 else math.inf
+    except ValueError:
+        return math.nan
 
 
 def binary(op: str, x: Expr, y: Expr, **at) -> Expr:

@@ -80,7 +80,7 @@ class Oracle:
         started = self._starts(sample.params, shape)
         _, reached, _ = run(self.recurrence, warm.inputs, warm.params, started, sizes=shape.sizes)
         fresh = np.arange(shape.rows) >= shape.rows // 2
-        start = {name: single(_by_row(fresh, started[name], reached[name])) for name in started}
+        start = {name: _by_row(fresh, started[name], single(reached[name])) for name in started}
         results, finals, _ = run(self._tracing, sample.inputs, sample.params, start, sizes=shape.sizes)
         outputs = {item.name: results[item.name] for item in self.recurrence.outputs}
         states = {

@@ -107,6 +107,7 @@ class Printer:
     ranks: dict[Size, int] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     views: Views | None = None
+    numbers: set[str] = field(default_factory=set)
     used_sizes: dict[str, None] = field(default_factory=dict)
     needs_like: bool = False
 
@@ -147,6 +148,8 @@ class Printer:
 
     def _ref(self, ref: Ref) -> Text:
         code = self.name_of(ref.name)
+        if ref.name in self.numbers:
+            return Text(code, number=True)
         if any(isinstance(item, int) for item in ref.index):
             places = ", ".join(str(item) if isinstance(item, int) else ":" for item in ref.index)
             code = f"{code}[..., {places}]"
@@ -218,7 +221,7 @@ class Printer:
                 return Text(
                     f"{x.at(ATOM)}.conj().resolve_conj()", x.axes
                 )  # a lazy one is resolved again in each product
-            case "softplus":
+            case "softplus" if not x.number:
                 # torch's own threshold of 20 costs digits of float64
                 return Text(f"torch.nn.functional.softplus({x.code}, threshold=40.0)", x.axes)
             case _ if x.number:

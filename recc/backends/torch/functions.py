@@ -13,6 +13,8 @@ from recc.diagnostics import NOWHERE
 from recc.ir.nodes import Axis, Binary, Expr, Let, Reduce, Size, Unary, Var
 from recc.ir.traverse import names
 
+WIDEST_TUPLE = 100
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -113,7 +115,11 @@ def write(
     printer = Printer(python_name, context.sizes, context.ranks, context.helpers, views)
     exprs = [result.expr for group in groups for result in group] + [expr for expr, _ in totals or ()]
     needed = _needed(lets, exprs)
-    lines = [f"{python_name(let.name)} = {printer.aligned(let.expr, let.axes)}{_place(let)}" for let in needed]
+    lines = []
+    for let in needed:
+        if printer.text(let.expr).number:
+            printer.numbers.add(let.name)
+        lines.append(f"{python_name(let.name)} = {printer.aligned(let.expr, let.axes)}{_place(let)}")
     texts = [[_result(printer, result) for result in group] for group in groups]
     if totals is not None:
         texts.append([_total(printer, expr, axes) for expr, axes in totals])
@@ -245,8 +251,18 @@ def _product(expr: Expr) -> list[Expr]:
     return [expr]
 
 
-def _tuple(items: Sequence[str]) -> str:
-    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+def _tuple(items: Sequence[str], indent: str = "    ") -> str:
+    """A tuple on one line, or on as many as it needs."""
+    flat = f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+    if len(flat) <= WIDEST_TUPLE:
+        return flat
+    lines = [""]
+    for item in items:
+        if lines[-1] and len(lines[-1]) + len(item) > WIDEST_TUPLE:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{item},"
+    inside = "".join(f"{indent}    {line}\n" for line in lines)
+    return f"(\n{inside}{indent})"
 
 
 def _unpack(argument: Argument, read: set[str]) -> str:
@@ -254,7 +270,8 @@ def _unpack(argument: Argument, read: set[str]) -> str:
     found = [slot.name if slot.name in read else "_" for slot in argument.slots]
     if all(name == "_" for name in found):
         return ""
-    return f"{_tuple(found) if len(found) == 1 else ', '.join(found)} = {argument.name}"
+    listed = ", ".join(found)
+    return f"{_tuple(found) if len(found) == 1 or len(listed) > WIDEST_TUPLE else listed} = {argument.name}"
 
 
 def _place(let: Let) -> str:

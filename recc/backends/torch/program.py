@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from recc.backends.torch.expression import Views
 from recc.backends.torch.functions import Argument, Body, Context, Result, Slot, slots, write
 from recc.backends.torch.names import python_name
-from recc.ir.nodes import Expr, Let, Recurrence, Ref, State, Var
+from recc.ir.nodes import Arange, Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import names, nodes, symbolic_sizes
 from recc.passes.analyse import Analysis
 from recc.passes.cost import Cost, cost_of
@@ -118,12 +118,19 @@ def _fixed(plan: Schedule) -> tuple[Let, ...]:
 
 
 def _loose(plan: Schedule) -> tuple[Let, ...]:
-    """Constants that are made where they are needed, because no param tells their sizes, or a dtype and a device."""
+    """Constants that are made where they are needed: plain numbers, and what no param tells the sizes of, or a dtype
+    and a device."""
     recurrence = plan.recurrence
     known = {size for var in recurrence.params for size in var.sizes} | {size for size, _ in recurrence.sizes}
+    numbers: dict[str, set[str]] = {}
     loose: dict[str, Let] = {}
     for let in plan.constants:
-        if not recurrence.params or names(let.expr) & loose.keys() or not symbolic_sizes(let.expr) <= known:
+        read = names(let.expr)
+        sizes = symbolic_sizes(let.expr).union(*(numbers.get(name, ()) for name in read))
+        if not let.axes and read <= numbers.keys() and not any(isinstance(node, Arange) for node in nodes(let.expr)):
+            numbers[let.name] = sizes
+            loose[let.name] = let
+        elif not recurrence.params or read & (loose.keys() - numbers.keys()) or not sizes <= known:
             loose[let.name] = let
     return tuple(loose.values())
 
@@ -196,7 +203,7 @@ def _prepare_words(plan: Schedule) -> set[str]:
 def _constants(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
     argument = Argument("params", slots(plan.recurrence.params))
     doc = "What depends on the params alone."
-    return _handing(_fixed(plan), crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
+    return _handing(plan.constants, crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
 
 
 def _prepare(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
