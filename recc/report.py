@@ -71,7 +71,7 @@ class Report:
 
     def text(self) -> str:
         """Findings for a person."""
-        about = self.recurrence.doc.strip().partition("\n")[0]
+        about = "".join(c if c.isprintable() else " " for c in self.recurrence.doc.strip().partition("\n")[0])
         lines = [f"{self.recurrence.name}: {about}" if about else self.recurrence.name, "", "structure"]
         for component in self.analysis.components:
             lines += _component_lines(component)

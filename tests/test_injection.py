@@ -242,7 +242,7 @@ TEXTS = [
 
 
 def skeleton(text: str) -> str:
-    """A module without its docstrings and without what names it: all that could be executed."""
+    """A module without its docstrings, its explanation and what names it: all that could be executed."""
     text.encode("utf-8")
     tree = ast.parse(re.sub(r'key="\w+"', 'key=""', text))
     for node in ast.walk(tree):
@@ -251,6 +251,9 @@ def skeleton(text: str) -> str:
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:]
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPLANATION":
+            assert isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+            node.value = ast.Constant("")
     return ast.dump(tree)
 
 

@@ -14,7 +14,8 @@ MINUS_INFINITY = Const(-math.inf)
 LARGEST_WHOLE = 2**53  # whole numbers beyond it are not all floating-point numbers
 
 _FUNCTIONS = {
-    name: getattr(math, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "erf")
+    name: getattr(math, name)
+    for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "erf")
 } | {"abs": abs}
 
 _FOLDED = {
