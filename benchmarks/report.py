@@ -64,7 +64,7 @@ def scan_section(results: Path, part: str) -> str:
 
 
 def verdict(results: Path) -> str:
-    """How many times faster the scan is than each loop, for the two plainest recurrences; bold where that is the aim."""
+    """How many times faster the scan is than each loop, for the two plainest recurrences; bold where that is the aim."""  # noqa: E501
     rows = read(results / "scan.json")["rows"]
     cells: dict[tuple[str, str], list[str]] = {}
     for row in rows:

@@ -153,4 +153,9 @@ class Calls:
         if not isinstance(target.expr, Ref):
             hint = "take it of an input, a param, a state or a local"
             scope.fail("E351", f"`{node.id}` is a constant, and has no gradient", node.span, hint=hint)
+        if len(target.expr.index) < len(target.axes):
+            message = f"`{node.id}` was given one value for all of its places, which have no gradients of their own"
+            scope.fail(
+                "E351", message, node.span, hint=f"give each place its own, as in `{node.id} = x + 0 * {node.id}`"
+            )
         return target

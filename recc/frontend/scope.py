@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from recc.diagnostics import Findings, Span
 from recc.frontend import syntax
 from recc.frontend.values import AxisError, Value
 from recc.ir.nodes import Axis, Const, Expr, Let, Ref, Size, SizeOf, State, Var, formal
-from recc.ir.traverse import define, inline, names, nodes
+from recc.ir.traverse import define, inline, names, nodes, substitute
 from recc.passes.tidy import Namer
 
 MAX_STATEMENTS = 4_000
@@ -112,20 +112,23 @@ class Scope:
     def define(
         self, base: str, value: Value, span: Span, *, sizes: tuple[Size, ...] | None = None, temporary: bool = False
     ) -> Value:
-        """Make a definition of a value, over its own axes or (`sizes`) over declared ones in their order."""
+        """Make a definition of a value; its axes are the value's own, or (`sizes`) declared ones in their order.
+
+        The definition itself has only those axes that the value differs along: a number stays a number."""
         axes = value.axes if sizes is None else declared_order(value, sizes)
-        let = define(self.namer(base), value.expr, axes=axes, temporary=temporary)
+        present = tuple(axis for axis in axes if axis in value.expr.axes)
+        let = define(self.namer(base), value.expr, axes=present, temporary=temporary)
         let = Let(let.name, let.axes, let.expr, temporary, span=span)
         self.lets.append(let)
-        return Value(Ref(let.name, let.axes, let.kind, span=span), let.axes)
+        own = dict(zip(axes, formal(tuple(axis.size for axis in axes)), strict=True))
+        return Value(Ref(let.name, tuple(own[axis] for axis in present), let.kind, span=span), tuple(own.values()))
 
     def named(self, base: str, value: Value, span: Span) -> Value:
         """A value that is read more than once, under a name, with the axes that it has here."""
         if isinstance(value.expr, (Const, Ref, SizeOf)):
             return value
-        whole = self.define(base, value, span, temporary=True).expr
-        assert isinstance(whole, Ref)
-        return Value(replace(whole, index=value.axes), value.axes)
+        whole = self.define(base, value, span, temporary=True)
+        return Value(substitute(whole.expr, dict(zip(whole.axes, value.axes, strict=True))), value.axes)
 
     def extent(self, size: Size) -> Size:
         """A size as a number, if it is known when compiling."""

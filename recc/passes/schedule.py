@@ -92,11 +92,13 @@ def name_elements(recurrence: Recurrence) -> Recurrence:
 
 def name_results(recurrence: Recurrence) -> Recurrence:
     """Give outputs that are expressions a name, so that they are computed in a stage like everything else."""
-    namer = Namer(used_names(recurrence) - {out.name for out in recurrence.outputs})
+    defined = {item.name for item in recurrence.lets + recurrence.variables}
+    namer = Namer(used_names(recurrence) - {out.name for out in recurrence.outputs} | defined)
     lets: list[Let] = []
 
     def named(item: Output) -> Output:
-        if isinstance(item.expr, Ref) and item.expr.index == item.var.axes:
+        is_number = not item.expr.axes and not names(item.expr)
+        if is_number or isinstance(item.expr, Ref) and item.expr.index == item.var.axes:
             return item
         let = Let(namer(item.name), item.var.axes, item.expr, temporary=True)
         lets.append(let)

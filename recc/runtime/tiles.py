@@ -18,6 +18,7 @@ from recc.runtime.program import Level, Program
 Tensors = tuple[Tensor, ...]
 STEP_ELEMENTS = 2**17  # of a state in all tiles of a group: amortises a torch call, still fits a cache
 GROUP_ELEMENTS = 2**21  # of a state in all steps of a group: what the backward pass has in memory at once
+GROUP_STEPS = 2**11  # in a group that is walked step by step, where each step makes tensors however small a state is
 Places = Sequence[Tensor | None] | None  # where to write what steps keep, if it is known
 TILE_RANGE = (16, 128)
 
@@ -81,7 +82,8 @@ def tile_steps(steps: int, group: int, levels: int) -> int:
 def group_tiles(elements: int, tile: int, scan: bool) -> int:
     """How many tiles of `tile` steps make a group when a state has `elements` elements in all rows."""
     elements = max(1, elements)
-    return max(4 if scan else 1, min(STEP_ELEMENTS // elements, GROUP_ELEMENTS // (elements * tile)))
+    tiles = min(STEP_ELEMENTS // elements, GROUP_ELEMENTS // (elements * tile))
+    return max(4, tiles) if scan else max(1, min(tiles, GROUP_STEPS // tile))
 
 
 def fit(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:

@@ -210,6 +210,8 @@ class Printer:
     # --- operations ---
 
     def _unary(self, op: str, x: Text, node: Expr) -> Text:
+        if op == "ctz":
+            self.helpers.add("count_trailing_zeros")
         match op:
             case "neg":
                 return Text(f"-{x.at(SIGN)}", x.axes, SIGN, x.number)
@@ -225,17 +227,18 @@ class Printer:
                 # torch's own threshold of 20 costs digits of float64
                 return Text(f"torch.nn.functional.softplus({x.code}, threshold=40.0)", x.axes)
             case _ if x.number:
-                return Text(self._number_function(op, x), number=True)
-        if op == "ctz":
-            self.helpers.add("count_trailing_zeros")
+                return Text(self._number_function(op, x, node), number=True)
         return Text(f"{FUNCTIONS[op]}({x.code})", x.axes)
 
-    def _number_function(self, op: str, x: Text) -> str:
+    def _number_function(self, op: str, x: Text, operand: Expr) -> str:
         """A function of a Python number, as a Python number."""
+        name = FUNCTIONS.get(op, f"torch.nn.functional.{op}")
+        if operand.kind == "complex":
+            return f"{name}(torch.tensor({x.code}, dtype=torch.complex128)).item()"
         simple = {"exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "erf"}
         if op in simple | {"floor", "ceil"}:
             return f"math.{op}({x.code})"
-        return f"float({FUNCTIONS[op]}(torch.tensor({x.at(ATOM)}, dtype=torch.float64)))"
+        return f"float({name}(torch.tensor({x.at(ATOM)}, dtype=torch.float64)))"
 
     def _binary(self, op: str, x: Expr, y: Expr) -> Text:
         node = Binary(op, x, y)
@@ -250,7 +253,8 @@ class Printer:
             if fused is not None:
                 return fused
         first = self.placed(left, axes).at(binds + (op == "pow" or binds == COMPARE))
-        second = self.placed(right, axes).at(binds + (op not in ("add", "mul", "and", "or", "pow")))
+        regroups = op in ("add", "mul", "and", "or", "pow") and not ("//" in right.code or "%" in right.code)
+        second = self.placed(right, axes).at(binds + (not regroups))
         between = f"{first}**{second}" if op == "pow" else f"{first} {symbol} {second}"
         return Text(between, axes, binds, number)
 

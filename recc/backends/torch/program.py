@@ -127,7 +127,7 @@ def _loose(plan: Schedule) -> tuple[Let, ...]:
     for let in plan.constants:
         read = names(let.expr)
         sizes = symbolic_sizes(let.expr).union(*(numbers.get(name, ()) for name in read))
-        if not let.axes and read <= numbers.keys() and not any(isinstance(node, Arange) for node in nodes(let.expr)):
+        if read <= numbers.keys() and not any(isinstance(node, Arange) for node in nodes(let.expr)):
             numbers[let.name] = sizes
             loose[let.name] = let
         elif not recurrence.params or read & (loose.keys() - numbers.keys()) or not sizes <= known:
