@@ -12,9 +12,8 @@ from scipy.signal import lfilter
 
 from tests.references import NAMES, load, random_case
 from tests.references.functions import logsigmoid, sigmoid, silu, softplus
-from tests.references.ports import Array, Arrays
+from tests.references.ports import SIZES, Array, Arrays, extents
 
-SIZES = {"D": 4, "K": 3, "V": 2, "N": 3, "P": 2, "M": 2}
 STEPS = 17
 SPECS = Path(__file__).resolve().parent.parent / "specs"
 
@@ -57,7 +56,7 @@ def causal(T: int) -> Array:
 
 
 def test_every_spec_has_a_reference_and_the_other_way_round():
-    assert {path.stem for path in SPECS.glob("*.rec")} == set(NAMES)
+    assert {path.stem for path in SPECS.rglob("*.rec")} == set(NAMES)
     assert len(set(NAMES)) == len(NAMES)
 
 
@@ -77,7 +76,7 @@ def test_shapes_follow_the_ports(name: str, T: int, rng: np.random.Generator):
         ports = module.SHAPES[kind]
         assert list(values) == list(ports)
         for key, value in values.items():
-            assert value.shape == (*lead, *(sizes[axis] for axis in ports[key].axes.split()))
+            assert value.shape == (*lead, *extents(ports[key], sizes))
             assert np.iscomplexobj(value) == (ports[key].domain == "complex")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -16,12 +17,10 @@ import recc
 from recc.compiler import front
 from recc.passes.analyse import analyse
 from recc.passes.lower_scan import is_scannable
-from tests.references import NAMES, load, random_case
-from tests.references.ports import Arrays
+from tests.references import CORE, NAMES, load, random_case
+from tests.references.ports import SIZES, Arrays
 
 SPECS = Path(__file__).parent.parent.parent / "specs"
-SIZES = {"D": 3, "K": 3, "V": 2, "N": 2, "P": 3, "M": 4}
-TINY = {"D": 2, "K": 2, "V": 1, "N": 1, "P": 2, "M": 2}
 
 
 @cache
@@ -35,8 +34,25 @@ def methods(name: str) -> tuple[str, ...]:
     return ("sequential", "scan") if is_scannable(analyse(recurrence)) else ("sequential",)
 
 
-def name_and_method(names: Sequence[str] = NAMES) -> list[tuple[str, str]]:
-    return [(name, method) for name in names for method in methods(name)]
+def each(names: Sequence[str] = NAMES) -> list[Any]:
+    """Parameters of a test of every spec; those outside of the core are slow."""
+    return [pytest.param(name, marks=marks(name)) for name in names]
+
+
+def name_and_method(names: Sequence[str] = NAMES, quick: bool = False) -> list[Any]:
+    """Parameters of a test of every spec with every method; those outside of the core are slow, unless `quick`."""
+    pairs = [(name, method) for name in names for method in methods(name)]
+    return [pytest.param(*pair, marks=() if quick else marks(pair[0]), id="-".join(pair)) for pair in pairs]
+
+
+def is_complex(name: str) -> bool:
+    """Whether any variable of a spec is complex."""
+    ports = load(name).SHAPES
+    return any(port.domain == "complex" for kind in ports.values() for port in kind.values())
+
+
+def marks(name: str) -> tuple[Any, ...]:
+    return () if name in CORE else (pytest.mark.slow,)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,25 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tests.differential.problems import SIZES, call, cases, function, gradients, name_and_method, problem, random_like
-from tests.references import NAMES, load
+from tests.differential.problems import (
+    SIZES,
+    call,
+    cases,
+    each,
+    function,
+    gradients,
+    name_and_method,
+    problem,
+    random_like,
+)
+from tests.references import load
 from tests.references.ports import Arrays
 
 STEP = 1e-6
 
 
 @pytest.mark.parametrize("T", [0, 1, 2, 33])
-@pytest.mark.parametrize(("name", "method"), name_and_method())
+@pytest.mark.parametrize(("name", "method"), name_and_method(quick=True))
 def test_values(name: str, method: str, T: int) -> None:
     inputs, params, states = cases(name, T, 2, 0, SIZES)
     outputs, finals = call(problem(name, method, T))
@@ -27,7 +37,7 @@ def test_values(name: str, method: str, T: int) -> None:
             assert_close(got[row].numpy(), np.asarray(want), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "method"), name_and_method())
+@pytest.mark.parametrize(("name", "method"), name_and_method(quick=True))
 def test_values_from_the_start(name: str, method: str) -> None:
     module = load(name)
     inputs, params, _ = cases(name, 9, 2, 1, SIZES)
@@ -40,7 +50,7 @@ def test_values_from_the_start(name: str, method: str) -> None:
             assert_close(got[row].numpy(), np.asarray(want), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "method"), name_and_method())
+@pytest.mark.parametrize(("name", "method"), name_and_method(quick=True))
 def test_gradients(name: str, method: str) -> None:
     """Along a random direction, against a central difference of the reference."""
     given = problem(name, method, 6, rows=1).leaves()
@@ -97,7 +107,7 @@ def flipped(arrays: Arrays) -> Arrays:
     return {key: value[::-1].copy() for key, value in arrays.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_reverse(name: str) -> None:
     inputs, params, states = cases(name, 11, 2, 0, SIZES)
     outputs, finals = call(problem(name, "auto", 11), reverse=True)

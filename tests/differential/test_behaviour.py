@@ -19,6 +19,7 @@ from tests.differential.problems import (
     Problem,
     call,
     call_flat,
+    each,
     function,
     gradients,
     name_and_method,
@@ -26,7 +27,6 @@ from tests.differential.problems import (
     random_like,
 )
 from tests.passes.rules import NOT_TAKEN, RULES, spec_of
-from tests.references import NAMES
 
 CASES = name_and_method()
 ROOT = Path(__file__).parent.parent.parent
@@ -59,7 +59,7 @@ def test_packed_sequences_do_not_see_each_other(name: str, method: str) -> None:
     assert_close(gradients([*outputs, *finals], given.tensors, cotangents), expected, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_rows_past_the_end_of_packing_are_refused(name: str) -> None:
     """Boundaries that leave steps over would leave their outputs and gradients undefined."""
     given = problem(name, "auto", 10, rows=1)
@@ -144,7 +144,7 @@ def test_the_same_bits_twice(name: str, method: str) -> None:
     assert_close(once(), once(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_the_same_bytes_twice(name: str) -> None:
     path = SPECS / f"{name}.rec"
     assert recc.compile(path) == recc.compile(path)
@@ -168,7 +168,7 @@ def test_the_same_bytes_in_another_process() -> None:
     assert len(seen) == 1 and len(seen.pop().split()) == 3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_an_unknown_argument_is_an_error(name: str) -> None:
     given = problem(name, "auto", 3)
     for wrong in ("initial_states", "output_final_states", "cu_seqlen", "head_first", "scale"):
@@ -180,7 +180,7 @@ def test_an_unknown_argument_is_an_error(name: str) -> None:
         function(name)(*given.inputs, *given.params, backend="cuda")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_a_missing_argument_is_an_error(name: str) -> None:
     given = problem(name, "auto", 3)
     with pytest.raises(TypeError, match="missing"):

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from tests.differential.problems import (
     Problem,
     call_flat,
+    each,
     flat,
     function,
     gradients,
@@ -117,7 +118,7 @@ def test_autocast_changes_nothing(name: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each())
 def test_checkpoint(name: str, use_reentrant: bool) -> None:
     given = problem(name, "auto", 9).leaves()
     wanted = call_flat(given)

@@ -15,9 +15,9 @@ from recc.passes.tangent import tangent
 from tests.ir.random_programs import random_recurrence, random_values
 from tests.passes.slopes import Point, Slopes, assert_agree, slopes, without_totals
 from tests.references import NAMES, random_case
+from tests.references.ports import SIZES
 
 SPECS = Path(__file__).parent.parent.parent / "specs"
-SIZES = {"D": 3, "K": 3, "V": 2, "N": 2, "P": 3, "M": 4}
 MORE_SIZES: dict[Size, int] = {"C": 2, "X": 4, "N": 3, "M": 2, "E": 2}
 ROWS, STEPS = 3, 4
 TWICE = [(outer, inner) for outer in (adjoint, tangent) for inner in (adjoint, tangent)]

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from .ports import Arrays, draw
 
-NAMES = (
+OTHER = {"__init__", "functions", "ports"}
+NAMES = tuple(path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in OTHER)
+
+# One of every kind: these are tested in every respect, every time. The others' finer points are slow tests.
+CORE = frozenset({
     "linear_scan", "ema", "mingru", "minlstm", "rg_lru", "hgrn", "mamba", "lru", "linear_attention", "retnet", "gla",
     "mamba2", "mlstm", "deltanet", "gated_deltanet", "deltaproduct", "delta_by_objective", "aaren", "gru", "lstm",
     "slstm",
-)  # fmt: skip
+})  # fmt: skip
 
 
 def load(name: str) -> ModuleType:

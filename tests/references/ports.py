@@ -11,12 +11,25 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 Draw = Callable[[tuple[int, ...], np.random.Generator], Array]
 
+# Small sizes of the symbolic axes, no two that meet alike where a mistake could hide, and smaller ones for derivatives.
+SIZES = {
+    "D": 3, "K": 3, "V": 2, "N": 2, "P": 3, "M": 4, "C": 2, "R": 2, "F": 4, "X": 5, "L": 3, "U": 2, "E": 4, "Y": 2,
+}  # fmt: skip
+TINY = {
+    "D": 2, "K": 2, "V": 1, "N": 1, "P": 2, "M": 2, "C": 1, "R": 2, "F": 2, "X": 3, "L": 2, "U": 1, "E": 2, "Y": 1,
+}  # fmt: skip
+
 
 class Port(NamedTuple):
     """Feature axes, such as `"K V"` (empty: a scalar), and the key in `DRAWS` of the values that are promised."""
 
     axes: str = ""
     domain: str = "real"
+
+
+def extents(port: Port, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """The feature shape; an axis is a name in `sizes` or a number. KeyError if a size is missing."""
+    return tuple(int(axis) if axis.isdecimal() else sizes[axis] for axis in port.axes.split())
 
 
 def _real(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -59,7 +72,4 @@ def draw(
     ports: Mapping[str, Port], sizes: Mapping[str, int], lead: tuple[int, ...], rng: np.random.Generator
 ) -> Arrays:
     """One array of shape `(*lead, *features)` for every port. KeyError if a size is missing."""
-    return {
-        name: DRAWS[port.domain]((*lead, *(sizes[axis] for axis in port.axes.split())), rng)
-        for name, port in ports.items()
-    }
+    return {name: DRAWS[port.domain]((*lead, *extents(port, sizes)), rng) for name, port in ports.items()}
