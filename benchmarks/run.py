@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--quick] [--results DIRECTORY] [--docs FILE]
 
-Takes about five minutes on a machine that should have nothing else to do.
+Takes about seven minutes on a machine that should have nothing else to do.
 """
 
 from __future__ import annotations
