@@ -24,9 +24,12 @@ ALLOWED: dict[str, set[str]] = {
     "backends": PASSES | {"passes", "runtime"},
     "report": COMPILER,
     "compiler": COMPILER | {"report"},
+    "typeset": CORE | {"frontend"},
+    "search": {"compiler", "cache", "catalogue"},
+    "specs": {"api", "catalogue"},
     "verify": COMPILER | {"compiler", "cache", "catalogue"},
     "api": {"diagnostics", "frontend", "compiler", "cache", "catalogue"},
-    "cli": {"diagnostics", "ir", "frontend", "compiler", "cache", "catalogue", "api", "verify"},
+    "cli": {"diagnostics", "ir", "frontend", "compiler", "cache", "catalogue", "api", "search", "typeset", "verify"},
     "__main__": {"cli"},
 }
 

@@ -1,13 +1,16 @@
 """The package itself: what importing it costs, what it exports, and the fixtures that other tests stand on."""
 
+import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
 import recc
+from recc.catalogue import shipped
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "numpy", "lark", "networkx", "triton", "sympy", "typer", "rich")
@@ -59,6 +62,22 @@ def test_star_import_gives_the_exports() -> None:
     names: dict[str, object] = {}
     exec("from recc import *", names)
     assert set(recc.__all__) <= set(names)
+
+
+def test_the_wheel_has_the_specs(tmp_path: Path) -> None:
+    """Installed, every spec is found by its name, and `recc.specs` is a module beside them."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    asked = "import recc.specs, recc.catalogue; print(recc.__file__, recc.specs.path('mgu'), *recc.catalogue.shipped())"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    found = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert all(str(tmp_path) in path for path in found[:2])
+    assert found[2:] == list(shipped())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.complex128])

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from recc import __version__
-from recc.cli import compile, inspect, new, verify
+from recc.cli import compile, inspect, new, search, verify
 from recc.cli.output import show_text
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("explain")(inspect.explain)
 app.command("verify")(verify.verify_specs)
 app.command("new")(new.new)
 app.command("list")(inspect.list_specs)
+app.command("search", context_settings={"ignore_unknown_options": True})(search.search)
 
 
 def _version(wanted: bool) -> None:

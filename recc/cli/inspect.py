@@ -38,6 +38,7 @@ def check(specs: SpecArguments, settings: Settings = []) -> None:  # noqa: B006
 def explain(
     spec: SpecArgument,
     json: Annotated[bool, typer.Option("--json", help="For programs: the same as JSON.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="For a paper: the equations of a step, as LaTeX.")] = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Explain a spec: structure, proofs and refusals, the methods it admits with their costs, and the choice.
@@ -52,8 +53,19 @@ def explain(
 
     source, constants = find_spec(spec), parse_settings(settings)
     check_names(source, constants)
+    if latex:
+        show_text(_equations(source))
+        return
     report = analyse(source, constants)
     show_text((report.json() if json else report.text()).rstrip("\n") + "\n")
+
+
+def _equations(source: str | Path) -> str:
+    from recc.frontend.parse import parse_file, parse_text
+    from recc.typeset import latex
+
+    file = parse_file(source) if isinstance(source, Path) else parse_text(source, "<stdin>")
+    return "\n".join(map(latex, file.recurrences))
 
 
 def list_specs() -> None:

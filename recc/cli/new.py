@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from recc.cli.arguments import find_spec
 from recc.cli.output import CommandLineError, check_target, show_text, write_file
 
 TEMPLATE = '''\
@@ -29,12 +30,18 @@ def new(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where it goes; NAME.rec by default.")
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SPEC", help="Start from this spec instead: a file or a shipped name."),
+    ] = None,
 ) -> None:
-    """Write a commented spec to start from: a gated delta rule, which compiles as it is.
+    """Write a commented spec to start from: a gated delta rule, or a copy of another spec; it compiles as it is.
 
     Examples:
 
       recc new my_memory
+
+      recc new my_delta --from gated_deltanet
 
       recc new my_memory -o specs/my_memory.rec
     """
@@ -44,5 +51,19 @@ def new(
     check_target(path)
     if path.exists() or path.is_symlink():
         raise CommandLineError(f"{path} exists already, and stays as it is")
-    write_file(path, TEMPLATE.format(name=name))
+    write_file(path, TEMPLATE.format(name=name) if source is None else _renamed(source, name))
     show_text(f"wrote {path}; try: recc check {path}\n")
+
+
+def _renamed(argument: str, name: str) -> str:
+    """The text of a spec whose only, or first, recurrence is called `name`. Raises SpecError if the spec is bad."""
+    from recc.frontend.parse import parse_file, parse_text
+
+    source = find_spec(argument)
+    file = parse_file(source) if isinstance(source, Path) else parse_text(source, "<stdin>")
+    if not file.recurrences:
+        raise CommandLineError(f"there is no recurrence in {argument}")
+    if file.imports:
+        raise CommandLineError(f"{argument} reads other files beside it; copy it by hand, with them")
+    span, text = file.recurrences[0].name_span, file.source.text
+    return text[: span.start] + name + text[span.end :]
