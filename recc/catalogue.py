@@ -15,8 +15,8 @@ def shipped() -> dict[str, Path]:
     """The specs that come with recc, by name: in an installed package inside of it, in a checkout beside it."""
     package = Path(__file__).parent
     for folder in (package / "specs", package.parent / "specs"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.rec"))}
+        if found := sorted(folder.rglob("*.rec"), key=lambda path: path.stem):
+            return {path.stem: path for path in found}
     return {}
 
 

@@ -23,12 +23,13 @@ from recc.frontend.resolve import resolve
 from recc.ir.nodes import Recurrence
 from recc.passes.analyse import Analysis, Refusal
 from recc.passes.analyse import analyse as prove
+from recc.passes.lower_convolution import NoConvolution, convolution_of
 from recc.passes.lower_scan import is_scannable
 from recc.report import Report
 
 Source = str | Path | Callable[..., Any]
-METHODS = ("auto", "sequential", "scan")
-BACKENDS = ("auto", "torch")
+METHODS = ("auto", "sequential", "scan", "convolution")
+BACKENDS = ("auto", "torch", "cpu")
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,12 @@ def emit(
     refused = analysis.refusals[0] if analysis.refusals else None
     if method == "scan" and not is_scannable(analysis):
         raise SpecError([refusal_finding(refused, recurrence)])
+    convolution = convolution_of(recurrence)
+    if method == "convolution" and isinstance(convolution, NoConvolution):
+        raise SpecError([convolution_finding(convolution, recurrence, is_scannable(analysis))])
     report = Report(recurrence, analysis)
-    choices = Choices(method, backend, _refusal_text(refused, analysis), report.text())
+    refusals = _refusal_text(refused, analysis), _convolution_text(convolution)
+    choices = Choices(method, backend, *refusals, report.text())
     origin = Origin(_origin_path(source, module), _digest(module.text), _version(), command or _command(recurrence))
     return emit_module(recurrence, analysis, origin, choices)
 
@@ -111,6 +116,17 @@ def refusal_finding(refused: Refusal | None, recurrence: Recurrence) -> Diagnost
         return Diagnostic("E204", f"`{recurrence.name}` has no scan", recurrence.span)
     message = f"`{refused.state}` cannot be updated in parallel: its update is not affine in `{refused.state}`"
     return Diagnostic("E203", message, refused.culprit.span, refused.reason, hints=(refused.hint,))
+
+
+def convolution_finding(refused: NoConvolution, recurrence: Recurrence, scannable: bool) -> Diagnostic:
+    """Why a recurrence has no convolution, at the place in the spec that prevents it."""
+    message = f"`{recurrence.name}` cannot be solved by convolutions: a step is not linear with fixed coefficients"
+    hint = f"`--method {'scan' if scannable else 'sequential'}` accepts it"
+    return Diagnostic("E205", message, refused.culprit.span, refused.reason, hints=(hint,))
+
+
+def _convolution_text(found: object) -> str:
+    return f"{found.text} is {found.reason}" if isinstance(found, NoConvolution) else ""
 
 
 def _refusal_text(refused: Refusal | None, analysis: Analysis) -> str:

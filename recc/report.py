@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from recc.diagnostics import NOWHERE
+from recc.explanation import component_json, component_lines
 from recc.ir.nodes import Recurrence, Size, Var
-from recc.ir.printer import show_expr
-from recc.passes.analyse import Analysis, Component, Proof, Refusal
-from recc.passes.cost import Cost, Monomial, cost_of, estimate
+from recc.passes.admission import admissions
+from recc.passes.analyse import Analysis
+from recc.passes.cost import (
+    EXAMPLE_ROWS,
+    EXAMPLE_SIZE,
+    EXAMPLE_STEPS,
+    Cost,
+    Monomial,
+    convolution_cost,
+    cost_of,
+    estimate,
+)
+from recc.passes.lower_convolution import ConvolutionPlan, NoConvolution, convolution_of
 from recc.passes.lower_scan import LevelPlan, is_scannable, lower_scan
 
-# The sizes at which an explanation says what `auto` would choose.
-EXAMPLE_STEPS, EXAMPLE_ROWS, EXAMPLE_SIZE = 4096, 8, 64
+SPECTRUM_PASSES = 10  # over padded complex spectra, in values of inputs and outputs
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,14 @@ class Report:
                 work = work + cost_of(level.compose.lets, level.compose.updates)
             passes = len(self.levels) + 1
             found.append(Method("scan", work, moved.times(passes), f"{passes} tile + T / tile"))
+        if isinstance(self.convolution, ConvolutionPlan):
+            work = convolution_cost(self.convolution.systems)
+            found.append(Method("convolution", work, moved.times(SPECTRUM_PASSES), "log T"))
         return tuple(found)
+
+    @cached_property
+    def convolution(self) -> ConvolutionPlan | NoConvolution:
+        return convolution_of(self.recurrence)
 
     @property
     def choice(self) -> tuple[str, str]:
@@ -60,7 +76,7 @@ class Report:
         if not self.levels:
             return "sequential", "no other method is proved to be right"
         sizes = dict.fromkeys(_names(self.recurrence), EXAMPLE_SIZE) | dict(self.recurrence.sizes)
-        sequential, scan = self.methods
+        sequential, scan = self.methods[:2]
         times = estimate(sequential.work, scan.work, sizes, EXAMPLE_STEPS, EXAMPLE_ROWS)
         name = "scan" if times[1] < times[0] else "sequential"
         at = f"T = {EXAMPLE_STEPS}, {EXAMPLE_ROWS} rows, sizes {EXAMPLE_SIZE}"
@@ -74,21 +90,37 @@ class Report:
         about = "".join(c if c.isprintable() else " " for c in self.recurrence.doc.strip().partition("\n")[0])
         lines = [f"{self.recurrence.name}: {about}" if about else self.recurrence.name, "", "structure"]
         for component in self.analysis.components:
-            lines += _component_lines(component)
+            lines += component_lines(component)
         lines += ["", "methods" + " " * 9 + "work, bytes a step (float32) and dependent steps"]
         for method in self.methods:
             lines.append(f"  {method.name:<12}  {method.work.formula()} operations")
             lines.append(f"  {'':<12}  {method.bytes.formula()} bytes; depth {method.depth}")
+            if method.name == "scan":
+                lines += [f"  {'':<12}  {level.remark}" for level in self.levels if level.remark]
         if not self.levels:
             lines.append(f"  {'scan':<12}  refused: {self._refusal()}")
+        elif isinstance(self.convolution, NoConvolution):
+            lines.append(f"  {'convolution':<12}  refused: {self._no_convolution(self.convolution)}")
+        built = {method.name for method in self.methods}
+        for item in admissions(self.analysis):
+            if item.admitted and item.name not in built | {"convolution"}:
+                lines.append(f"  {item.name:<12}  not built yet, but admitted: {item.reason}")
         name, why = self.choice
         lines += ["", f"auto: {name}", f"  {why}"]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def _refusal(self) -> str:
-        if self.analysis.refusals:
-            return self.analysis.refusals[0].reason
-        return "a linear-fractional update has no scan yet"
+        return self.analysis.refusals[0].reason
+
+    def _refused(self) -> dict[str, str]:
+        """Why there is no scan and no convolution, where there is none."""
+        found = {} if self.levels else {"scan": self._refusal()}
+        if isinstance(self.convolution, NoConvolution):
+            found["convolution"] = self._no_convolution(self.convolution)
+        return found
+
+    def _no_convolution(self, found: NoConvolution) -> str:
+        return f"{found.text} is {found.reason}"
 
     def json(self) -> str:
         """The same for programs."""
@@ -97,50 +129,20 @@ class Report:
             "name": self.recurrence.name,
             "doc": self.recurrence.doc,
             "constants": dict(self.recurrence.constants),
-            "components": [_component_json(component) for component in self.analysis.components],
+            "components": [component_json(component) for component in self.analysis.components],
             "methods": [
                 {"name": m.name, "work": m.work.formula(), "bytes": m.bytes.formula(), "depth": m.depth}
                 for m in self.methods
             ],
-            "refused": {} if self.levels else {"scan": self._refusal()},
+            "passes": [{"states": list(level.states), "remark": level.remark} for level in self.levels],
+            "admits": [
+                {"name": item.name, "admitted": item.admitted, "reason": item.reason}
+                for item in admissions(self.analysis)
+            ],
+            "refused": self._refused(),
             "choice": {"method": name, "why": why},
         }
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-
-
-def _component_lines(component: Component) -> list[str]:
-    states, verdict = ", ".join(component.states), component.verdict
-    if isinstance(verdict, Proof):
-        return [f"  {states}: {verdict.text}", *(f"      {fact}" for fact in verdict.facts)]
-    lines = [f"  {states}: nonlinear in {verdict.algebra}", f"      culprit: {_shown(verdict)}{_place(verdict)}"]
-    return [*lines, f"      {verdict.reason}", f"      hint: {verdict.hint}"]
-
-
-def _component_json(component: Component) -> dict[str, Any]:
-    verdict = component.verdict
-    found: dict[str, Any] = {"states": list(component.states), "algebra": verdict.algebra}
-    if isinstance(verdict, Proof):
-        axes = {state: list(classes) for state, classes in verdict.axes.items()}
-        return found | {
-            "structure": verdict.text,
-            "axes": axes,
-            "time_invariant": verdict.invariant,
-            "log_space": verdict.log_space,
-            "facts": list(verdict.facts),
-        }
-    refusal = {"culprit": _shown(verdict), "place": _place(verdict).strip(), "reason": verdict.reason}
-    return found | {"structure": "nonlinear", "refusal": refusal | {"hint": verdict.hint}}
-
-
-def _shown(refusal: Refusal) -> str:
-    """The culprit as the user wrote it."""
-    span = refusal.culprit.span
-    return span.text if span.source is not NOWHERE.source else show_expr(refusal.culprit)
-
-
-def _place(refusal: Refusal) -> str:
-    span = refusal.culprit.span
-    return "" if span.source is NOWHERE.source else f"  (line {span.line})"
 
 
 def _elements(variables: tuple[Var, ...]) -> Cost:

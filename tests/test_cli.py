@@ -209,7 +209,7 @@ def test_check_prints_a_line_for_each_good_recurrence(good: Path, bad: Path, tmp
 
 
 def test_every_shipped_spec_checks() -> None:
-    specs = sorted((ROOT / "specs").glob("*.rec"))
+    specs = sorted((ROOT / "specs").rglob("*.rec"))
     run = recc("check", *specs)
     assert (run.returncode, run.stderr) == (0, "")
     assert len(run.stdout.splitlines()) == len(specs) >= 21
@@ -258,7 +258,7 @@ def test_new_overwrites_nothing(tmp_path: Path) -> None:
 
 def test_list_has_every_shipped_spec() -> None:
     text = recc("list").stdout
-    for path in (ROOT / "specs").glob("*.rec"):
+    for path in (ROOT / "specs").rglob("*.rec"):
         assert path.stem in text
 
 

@@ -10,46 +10,17 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.signal import lfilter
 
+from tests.closed_forms import STEPS, case, causal, decay_products, dense_products, from_zero, torched
 from tests.references import NAMES, load, random_case
 from tests.references.functions import logsigmoid, sigmoid, silu, softplus
 from tests.references.ports import SIZES, Array, Arrays, extents
 
-STEPS = 17
 SPECS = Path(__file__).resolve().parent.parent / "specs"
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240607)
-
-
-def from_zero(name: str, inputs: Arrays, params: Arrays) -> tuple[Arrays, Arrays]:
-    module = load(name)
-    return module.reference(inputs, params, module.start(params, {**module.CONSTANTS, **SIZES}))
-
-
-def case(name: str, rng: np.random.Generator, T: int = STEPS) -> tuple[Arrays, Arrays, Arrays, Arrays]:
-    """Random inputs and params, and the reference's outputs and final state for them."""
-    inputs, params = random_case(name, T, SIZES, rng)
-    return inputs, params, *from_zero(name, inputs, params)
-
-
-def torched(x: Array) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(x, dtype=np.float64))
-
-
-def decay_products(a: Array) -> Array:
-    """`L[t, s]` = a[s + 1] * ... * a[t], 1 on the diagonal, 0 above it; any trailing axes."""
-    T = len(a)
-    L = np.zeros((T, *a.shape))
-    for s in range(T):
-        L[s, s] = 1
-        L[s + 1 :, s] = np.cumprod(a[s + 1 :], axis=0)
-    return L
-
-
-def causal(T: int) -> Array:
-    return np.tril(np.ones((T, T)))
 
 
 # ---------------------------------------------------------------------------------------------- what all must do
@@ -77,7 +48,7 @@ def test_shapes_follow_the_ports(name: str, T: int, rng: np.random.Generator):
         assert list(values) == list(ports)
         for key, value in values.items():
             assert value.shape == (*lead, *extents(ports[key], sizes))
-            assert np.iscomplexobj(value) == (ports[key].domain == "complex")
+            assert np.iscomplexobj(value) == ports[key].complex
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,8 +77,8 @@ def test_two_halves_are_the_whole_and_arguments_are_not_written(name: str, rng: 
 
 
 def test_random_values_are_in_the_declared_ranges(rng: np.random.Generator):
-    bounds = {"(0, 1)": (0, 1), "[0, 1)": (0, 1), "(0, 2)": (0, 2), "<= 0": (-np.inf, 0)}
-    closed = {"[0, 1)", "<= 0"}
+    bounds = {"(0, 1)": (0, 1), "[0, 1)": (0, 1), "(0, 2)": (0, 2), "<= 0": (-np.inf, 0), ">= 0": (0, np.inf)}
+    closed = {"[0, 1)", "<= 0", ">= 0"}
     for name in NAMES:
         module = load(name)
         inputs, params = random_case(name, 200, SIZES, rng)
@@ -287,18 +258,6 @@ def test_mlstm_output_does_not_depend_on_the_stabiliser(rng: np.random.Generator
 
 
 # --------------------------------------------------------------------------------------------------- delta rules
-
-
-def dense_products(transitions: Array, writes: Array, start: Array) -> Array:
-    """`S[t]` as a sum over s of (transitions[t] @ ... @ transitions[s + 1]) @ writes[s], and of all of them @ start."""
-    states = np.zeros_like(writes)
-    for t in range(len(writes)):
-        product = np.eye(transitions.shape[-1])
-        for s in range(t, -1, -1):
-            states[t] += product @ writes[s]
-            product = product @ transitions[s]
-        states[t] += product @ start
-    return states
 
 
 @pytest.mark.parametrize("name", ["deltanet", "gated_deltanet", "delta_by_objective"])

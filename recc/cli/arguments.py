@@ -24,6 +24,7 @@ class Method(str, Enum):
     auto = "auto"
     sequential = "sequential"
     scan = "scan"
+    convolution = "convolution"
 
 
 class Backend(str, Enum):

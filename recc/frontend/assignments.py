@@ -6,7 +6,8 @@ from recc.frontend import syntax
 from recc.frontend.expressions import Expressions
 from recc.frontend.scope import Scope, declared_order
 from recc.frontend.values import Value, is_index, positional
-from recc.ir.build import conjunction, equal_positions, where
+from recc.ir.build import equal_positions, where
+from recc.ir.logic import conjunction
 from recc.ir.nodes import Axis, Const, Expr, Size, Var
 from recc.ir.traverse import substitute
 

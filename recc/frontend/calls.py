@@ -25,7 +25,6 @@ LATER = {
     "bump": "`where(a < x and x < b, 1, 0)` is a bump",
     "larger": "`where(x > y, 1, 0)` compares",
     "ifelse": "`where(condition, x, y)` chooses",
-    "fixpoint": "`for j in 10:` repeats its lines a constant number of times",
 }
 SIMPLE: dict[str, Callable[[Arguments], Value]] = {
     "silu": elementary.silu,
@@ -96,6 +95,9 @@ class Calls:
 
     def _unknown(self, node: syntax.Call) -> NoReturn:
         scope, name = self.scope, node.func.id
+        if name == "fixpoint":
+            hint = "`for y in fixpoint(h, tol=1e-6, max=50):`, and below it the equations of `y`"
+            scope.fail("E383", "`fixpoint` stands in the head of a loop", node.func.span, hint=hint)
         if name in LATER:
             scope.fail("E333", f"`{name}` is not supported yet", node.func.span, hint=LATER[name])
         if scope.bound.get(name) is Poison:

@@ -51,7 +51,8 @@ class Scope:
     `bound` says what each name holds at the present place, `visible` what a `def` sees (inputs and params), `initial`
     what a start sees (params). `carried` names the value that a hidden state (what `prev` needs) takes at the end of
     the step, `updates` the new value of a hidden state where it is known already. `later` are the names that the step
-    assigns somewhere, `lost` those that one branch alone has assigned."""
+    assigns somewhere, `lost` those that one branch alone has assigned, `inside` those of the bodies of fixed points;
+    `solving` is the unknown of the fixed point whose body is read."""
 
     findings: Findings
     constants: dict[str, int | float] = field(default_factory=dict)
@@ -71,6 +72,8 @@ class Scope:
     visible: dict[str, Value | type[Poison]] = field(default_factory=dict)
     later: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
+    inside: set[str] = field(default_factory=set)
+    solving: str = ""
     expanding: list[syntax.Def] = field(default_factory=list)
     barrier: Barrier | None = None
     namer: Namer = field(default_factory=Namer)
@@ -146,6 +149,10 @@ class Scope:
         if name.id in self.lost:
             hint = f"assign `{name.id}` above the `if` too, or in every branch"
             self.fail("E305", f"`{name.id}` is known only inside of the branch that assigns it", name.span, hint=hint)
+        if name.id in self.inside:
+            hint = "a fixed point leaves its unknown alone; compute the rest from it after the loop"
+            message = f"`{name.id}` is known only inside of the fixed point that assigns it"
+            self.fail("E305", message, name.span, hint=hint)
         if name.id in self.later:
             hint = f"move its equation up; what it held a step ago is `prev({name.id})`"
             self.fail("E305", f"`{name.id}` is read before it is assigned", name.span, hint=hint)

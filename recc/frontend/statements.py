@@ -6,6 +6,7 @@ from recc.frontend import elementary, syntax
 from recc.frontend.assignments import Assignments
 from recc.frontend.calls import Calls
 from recc.frontend.expressions import OPERATORS, Expressions
+from recc.frontend.fixpoint import is_fixpoint, solve
 from recc.frontend.scope import Definition, Poison, Scope, Stop
 from recc.frontend.values import AxisError, Value, elementwise, positional, scalar
 from recc.ir.nodes import Const
@@ -200,8 +201,9 @@ class Statements:
 
     def _loop(self, node: syntax.For) -> Outcome:
         scope = self.scope
-        if isinstance(node.iter, syntax.Call) and node.iter.func.id == "fixpoint":
-            self.expressions.value(node.iter)
+        if is_fixpoint(node.iter) and "fixpoint" not in scope.defs:
+            solve(self, node)
+            return None
         if len(node.names) != 1:
             scope.fail("E377", "a loop has one counter", node.names[1].span, hint="put a loop into a loop")
         counter, count = node.names[0], self._rounds(node.iter)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+from recc.ir.logic import negation, simplified
 from recc.ir.nodes import COMPARISONS, Arange, Axis, Binary, Const, Expr, Reduce, SizeOf, Unary, Where
 
 ZERO, ONE = Const(0), Const(1)
@@ -56,8 +57,8 @@ def unary(op: str, x: Expr, **at) -> Expr:
     if op in ("real", "imag", "conj") and isinstance(x, Const):
         value = complex(x.value)
         return Const(value.conjugate() if op == "conj" else getattr(value, op), **at)
-    if op == "not" and isinstance(x, Const):
-        return Const(not x.value, **at)
+    if op == "not" and isinstance(x, (Const, Unary)):
+        return negation(x)
     if op in _FUNCTIONS and isinstance(x, Const) and x.kind == "real":
         return Const(_function(op, float(x.value)), **at)  # type: ignore[arg-type]
     return Unary(op, x, **at)
@@ -176,20 +177,6 @@ def where(test: Expr, x: Expr, y: Expr, **at) -> Expr:
     return Where(test, x, y, **at)
 
 
-def conjunction(x: Expr | None, y: Expr) -> Expr:
-    """`x and y`, where None stands for true."""
-    if x is None or x == y:
-        return y
-    return x if isinstance(x, Binary) and x.op == "and" and y in (x.x, x.y) else Binary("and", x, y)
-
-
-def disjunction(x: Expr | None, y: Expr | None) -> Expr | None:
-    """`x or y`, where None stands for true."""
-    if x is None or y is None or x == y:
-        return None if y is None else x
-    return x if isinstance(x, Binary) and x.op == "or" and y in (x.x, x.y) else Binary("or", x, y)
-
-
 def total(x: Expr, axes: tuple[Axis, ...]) -> Expr:
     """Sum over axes, also over those along which `x` is constant (times their size)."""
     present = tuple(axis for axis in axes if axis in x.axes)
@@ -212,10 +199,14 @@ def refold(expr: Expr) -> Expr:
     match expr:
         case Unary(op, x):
             return unary(op, x, span=expr.span)
+        case Binary("and" | "or"):
+            return simplified(expr)
         case Binary(op, x, y) if op not in COMPARISONS or isinstance(x, Const):
             return binary(op, x, y, span=expr.span)
         case Where(test, x, y) if isinstance(test, Const) and set((x if test.value else y).axes) == set(expr.axes):
             return x if test.value else y
+        case Where(test, x, Const(False)) if x.kind == "bool":
+            return simplified(Binary("and", test, x, span=expr.span))
         case Where(test, Where(inner, x, _), y) if inner == test and set(x.axes) | set(y.axes) | set(test.axes) == set(
             expr.axes
         ):

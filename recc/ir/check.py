@@ -13,6 +13,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Kind,
     Let,
@@ -105,9 +106,7 @@ class _Checker:
     def value(self, place: str, expr: Expr, var: Var) -> None:
         """An expression that is given to a declared name."""
         self.place = place
-        if expr.kind == "bool" or (expr.kind == "complex" and not var.complex):
-            self.report(f"a {expr.kind} value is given to a {var.kind} name")
-        self.root(expr, var.axes)
+        self.given(expr, var.axes, var)
 
     def root(self, expr: Expr, axes: tuple[Axis, ...]) -> None:
         """A whole expression over some of the given axes."""
@@ -153,6 +152,9 @@ class _Checker:
                 self.neighbourhood(expr)
             case Solve():
                 self.solve(expr)
+            case Fixpoint():
+                self.fixpoint(expr)
+                return
         for part in children(expr):
             self.node(part, scope | frozenset(own))
 
@@ -241,6 +243,31 @@ class _Checker:
             self.report(f"`solve` needs two axes of one size, not {_shown(node.row)} and {_shown(node.col)}")
         if node.col in node.rhs.axes:
             self.report(f"the right side of `solve` has the axis {_shown(node.col)} of its result")
+
+
+    def fixpoint(self, node: Fixpoint) -> None:
+        """A fixed point: its step is a scope of its own, and what it is given has axes of its own."""
+        own = node.unknown
+        self.unique("name in a fixed point", [own.name, *(let.name for let in (*node.given, *node.lets))])
+        if tuple(axis.size for axis in node.index) != own.sizes or len(set(node.index)) < len(node.index):
+            self.report(f"the fixed point `{own.name}` is read along other axes than its own")
+        if not (node.tolerance > 0 and node.rounds >= 1):
+            self.report(f"the fixed point `{own.name}` needs a positive tolerance, and a round at least")
+        self.given(node.start, own.axes, own)
+        for let in node.given:
+            self.root(let.expr, let.axes)
+        outside = self.known
+        self.known = {own.name: own, **{let.name: let for let in node.given}}
+        for let in node.lets:
+            self.root(let.expr, let.axes)
+            self.known[let.name] = let
+        self.given(node.result, own.axes, own)
+        self.known = outside
+
+    def given(self, expr: Expr, axes: tuple[Axis, ...], var: Var) -> None:
+        if expr.kind == "bool" or (expr.kind == "complex" and not var.complex):
+            self.report(f"a {expr.kind} value is given to a {var.kind} name")
+        self.root(expr, axes)
 
 
 def _shown(axis: Axis) -> str:

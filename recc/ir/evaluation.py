@@ -19,6 +19,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Reduce,
     Ref,
@@ -34,6 +35,8 @@ from recc.ir.traverse import nodes
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int] | Mapping[Size, int]
+
+ROUNDING = 16  # units of rounding of the largest place: a smaller change of a fixed point says nothing
 
 
 def _sigmoid(x: Array) -> Array:
@@ -170,6 +173,8 @@ class Evaluation:
                 return self._fold(expr)
             case Solve():
                 return self._solve(expr)
+            case Fixpoint():
+                return self._fixpoint(expr)
 
     def _constant(self, value: bool | float | complex) -> Array:
         return np.full((1,) * self.rank, value)
@@ -210,8 +215,34 @@ class Evaluation:
         out = np.linalg.solve(matrix, rhs[..., None])[..., 0]
         return self._reorder(out, (*rest, solve.col), solve.axes)
 
+    def _fixpoint(self, node: Fixpoint) -> Array:
+        """Each batch element ends by itself: what is beside it does not count."""
+        given = {let.name: self.over(let.expr, let.axes) for let in node.given}
+        axes = node.unknown.axes
+        y, moving = self.over(node.start, axes), np.array(True)
+        for _ in range(node.rounds):
+            known = {**given, node.unknown.name: y}
+            step = Evaluation(known, self.sizes, self.rank)
+            for let in node.lets:
+                known[let.name] = step.over(let.expr, let.axes)
+            new = step.over(node.result, axes)
+            settled = _settled(node, new, y, tuple(range(self.rank, new.ndim)))
+            y, moving = np.where(moving, new, y), moving & ~settled
+            if not moving.any():
+                break
+        return y
+
     def _reorder(self, value: Array, axes: tuple[Axis, ...], wanted: tuple[Axis, ...]) -> Array:
         return value.transpose(*range(self.rank), *(self.rank + axes.index(axis) for axis in wanted))
+
+
+def _settled(node: Fixpoint, new: Array, old: Array, features: tuple[int, ...]) -> Array:
+    """Whether a round changed no place of a batch element by more than the tolerance, or than rounding does."""
+    size = np.abs(new)
+    largest = np.max(size, axis=features, keepdims=True, initial=0.0)
+    scale, whole = (largest, largest) if node.relative else (1.0 + size, 1.0 + largest)
+    limit = np.maximum(node.tolerance * scale, ROUNDING * np.finfo(np.float64).eps * whole)
+    return np.all(np.abs(new - old) <= limit, axis=features, keepdims=True)
 
 
 def _neighbours(x: Array, sources: NDArray[np.int64], wrap: bool) -> Array:

@@ -245,7 +245,37 @@ class Solve(Node):
         return "complex" if "complex" in (self.matrix.kind, self.rhs.kind) else "real"
 
 
-Expr: TypeAlias = Const | SizeOf | Ref | Arange | Unary | Binary | Where | Reduce | Roll | Window | Fold | Solve
+@dataclass(frozen=True)
+class Fixpoint(Node):
+    """The value of `unknown` that a step gives back: `unknown = result`, repeated from `start`.
+
+    It ends where no place changes by more than `tolerance * (1 + abs(unknown))`, or by more than `tolerance` times the
+    largest place if `relative`, and after `rounds` steps at the latest. The step is closed: `lets` and `result` read
+    `unknown` and the names of `given` alone. `start`, over the unknown's axes, and what is `given` are all that the
+    node reads of its surroundings, and share no axes with them; `index` holds the axis at each place of the result."""
+
+    unknown: Var
+    start: Expr
+    given: tuple[Let, ...]
+    lets: tuple[Let, ...]
+    result: Expr
+    index: tuple[Axis, ...]
+    tolerance: float
+    rounds: int
+    relative: bool = False
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return self.index
+
+    @property
+    def kind(self) -> Kind:
+        return self.unknown.kind
+
+
+Expr: TypeAlias = (
+    Const | SizeOf | Ref | Arange | Unary | Binary | Where | Reduce | Roll | Window | Fold | Solve | Fixpoint
+)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -12,6 +12,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Output,
@@ -47,6 +48,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (test, x, y)
         case Solve(matrix, rhs):
             return (matrix, rhs)
+        case Fixpoint(_, start, given):
+            return (start, *(let.expr for let in given))
 
 
 def rebuild(expr: Expr, parts: tuple[Expr, ...]) -> Expr:
@@ -62,6 +65,9 @@ def rebuild(expr: Expr, parts: tuple[Expr, ...]) -> Expr:
             return replace(expr, test=parts[0], x=parts[1], y=parts[2])
         case Solve():
             return replace(expr, matrix=parts[0], rhs=parts[1])
+        case Fixpoint(given=given):
+            renewed = (replace(let, expr=part) for let, part in zip(given, parts[1:], strict=True))
+            return replace(expr, start=parts[0], given=tuple(renewed))
         case _:
             return expr
 
@@ -119,6 +125,8 @@ def substitute(expr: Expr, axes: dict[Axis, Axis | int]) -> Expr:
             return replace(expr, axis=new) if isinstance(new, Axis) else Const(new, span=expr.span)
         case Roll() | Window() | Fold() | Solve():
             return _substitute_structured(expr, axes)
+        case Fixpoint():
+            return _substitute_fixpoint(expr, axes)
         case Reduce(_, x, over):
             renamed = {axis: fresh_axis(axis) for axis in over}
             return replace(expr, x=substitute(x, {**axes, **renamed}), over=tuple(renamed.values()))
@@ -153,6 +161,19 @@ def _substitute_structured(expr: Roll | Window | Fold | Solve, axes: dict[Axis, 
     return select(result, {own: fixed[own] for own in kept})
 
 
+def _substitute_fixpoint(expr: Fixpoint, axes: dict[Axis, Axis | int]) -> Expr:
+    """Other axes at the places of a solution; a fixed position or a diagonal is selected from the whole of it."""
+    index: list[Axis] = []
+    fixed: dict[Axis, Axis | int] = {}
+    for old in expr.index:
+        new = axes.get(old, old)
+        if isinstance(new, int) or new in index:
+            fixed[fresh := fresh_axis(old)] = new
+            new = fresh
+        index.append(new)
+    return select(replace(expr, index=tuple(index)), fixed)
+
+
 def _own_axes(expr: Roll | Window | Fold | Solve) -> tuple[Axis, ...]:
     match expr:
         case Roll(_, axis) | Fold(_, axis):
@@ -163,12 +184,12 @@ def _own_axes(expr: Roll | Window | Fold | Solve) -> tuple[Axis, ...]:
             return (col,)
 
 
-def select(expr: Expr, places: dict[Axis, int]) -> Expr:
+def select(expr: Expr, places: Mapping[Axis, Axis | int]) -> Expr:
     """Fix positions of a result that cannot be selected inside: as a sum with one nonzero term."""
     for axis, place in places.items():
         bound = fresh_axis(axis)
         inside = substitute(expr, {axis: bound})
-        test = Binary("eq", Arange(bound), Const(place))
+        test = Binary("eq", Arange(bound), Arange(place) if isinstance(place, Axis) else Const(place))
         expr = Reduce("sum", Where(test, inside, Const(0)), (bound,), span=expr.span)
     return expr
 
@@ -197,6 +218,10 @@ def canonical(expr: Expr) -> Expr:
                 inner = {**names, row: Axis(row.size, f"i{next(counter)}")}
                 col = names.get(col, col)
                 return replace(node, matrix=walk(matrix, inner), rhs=walk(rhs, inner), row=inner[row], col=col)
+            case Fixpoint(start=start, given=given, index=index):
+                closed = tuple(replace(let, expr=canonical(let.expr)) for let in given)
+                places = tuple(names.get(axis, axis) for axis in index)
+                return replace(node, start=canonical(start), given=closed, index=places)
             case _:
                 return rebuild(node, tuple(walk(part, names) for part in children(node)))
 

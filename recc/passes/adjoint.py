@@ -8,22 +8,20 @@ from recc.ir.build import (
     ONE,
     ZERO,
     binary,
-    conjunction,
-    disjunction,
     div,
-    equal_positions,
     mul,
     neg,
-    total,
     unary,
     where,
 )
+from recc.ir.logic import FALSE, anywhere, conjunction, disjunction, opened, unless_true
 from recc.ir.nodes import (
     Arange,
     Axis,
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Output,
@@ -39,8 +37,10 @@ from recc.ir.nodes import (
     Window,
     formal,
 )
-from recc.ir.traverse import bound_axes, define, names, substitute
+from recc.ir.traverse import bound_axes, define, names
+from recc.passes.implicit import pull_back
 from recc.passes.partials import binary_partials, extremum_share, is_linear, softmax_weight, unary_partial
+from recc.passes.places import placed, summed, together
 from recc.passes.tidy import Namer, flatten, tidy, used_names
 
 
@@ -55,7 +55,7 @@ def adjoint(recurrence: Recurrence) -> Recurrence:
     namer = Namer(used_names(flat))
     outputs = [Var(namer(f"g_{out.name}"), out.var.sizes, out.var.complex) for out in flat.outputs]
     states = [Var(namer(f"d_{state.name}"), state.var.sizes, state.var.complex) for state in flat.states]
-    tape = Tape(flat.lets, namer, {var.name: var for var in flat.variables})
+    tape = Tape(flat.lets, namer, {var.name: var for var in flat.variables}, flat.sizes)
     for state, update in zip(states, flat.updates, strict=True):
         tape.seed(update, state.ref())
     for var, out in zip(outputs, flat.outputs, strict=True):
@@ -100,15 +100,29 @@ def gradient(lets: tuple[Let, ...], loss: Expr, wrt: Var, namer: Namer) -> tuple
     return tuple(renamed) + tuple(tape.lets), tape.cotangent(wrt)
 
 
+def pullback(
+    lets: tuple[Let, ...], result: Expr, cotangent: Expr, wrt: tuple[Var, ...], namer: Namer
+) -> tuple[tuple[Let, ...], tuple[Expr, ...]]:
+    """The cotangents of some names from that of a leaf, by a sweep over flat definitions: definitions, expressions."""
+    tape = Tape(lets, namer, {var.name: var for var in wrt})
+    tape.seed(result, cotangent)
+    tape.sweep()
+    return tuple(tape.lets), tuple(tape.cotangent(var) for var in wrt)
+
+
 class Tape:
     """One reverse sweep over flat definitions: collects contributions to each name, last use first.
 
     A cotangent comes with a mask where it passed a `where`: the side that was not taken must contribute nothing, so
     a product with a partial derivative (which may be infinite there) is only formed under the mask."""
 
-    def __init__(self, lets: tuple[Let, ...], namer: Namer, variables: dict[str, Var]):
+    def __init__(
+        self, lets: tuple[Let, ...], namer: Namer, variables: dict[str, Var], sizes: tuple[tuple[str, int], ...] = ()
+    ):
         self.lets: list[Let] = []
+        self._sizes = dict(sizes)
         self._flat = lets
+        self._conditions = {let.name: let for let in lets if let.kind == "bool"}
         self._namer = namer
         self._axes = {let.name: let.axes for let in lets} | {name: formal(v.sizes) for name, v in variables.items()}
         self._kinds = {let.name: let.kind for let in lets} | {name: v.kind for name, v in variables.items()}
@@ -138,22 +152,37 @@ class Tape:
     def cotangent(self, var: Var) -> Expr:
         """What was collected for a variable: an expression over its axes, which may lack some."""
         parts = self._parts.get(var.name)
-        return _sum(parts) if parts else ZERO
+        return together(parts, self._sizes) if parts else ZERO
 
     def _propagate(self, let: Let) -> None:
-        collected = _sum(self._parts[let.name])
-        named = define(self._namer(f"d_{let.name}"), collected, temporary=True)
-        self.lets.append(named)
-        g = Ref(named.name, collected.axes, named.kind)
+        g = together(self._parts[let.name], self._sizes)
+        if not isinstance(g, Ref):
+            named = define(self._namer(f"d_{let.name}"), g, temporary=True)
+            self.lets.append(named)
+            g = Ref(named.name, g.axes, named.kind)
         mask = self._masks[let.name]
+        if isinstance(let.expr, Fixpoint):
+            self._propagate_implicit(let, let.expr, g, mask)
+            return
         for place, (part, contribution, test) in enumerate(self._contributions(let.expr, let.ref(), g)):
             given = tuple(axis for axis in let.axes if axis not in summed_axes(let.expr, place))
             scope = given + tuple(axis for axis in bound_axes(let.expr) if axis not in given)
             reached = None if mask is None else moved_mask(mask, let.expr)
-            active = conjunction(reached, test) if test is not None else reached
+            active = unless_true(conjunction(reached, test) if test is not None else reached)
             if active is not None and not is_linear(let.expr) and test is None:
                 contribution = where(active, contribution, ZERO)
             self._collect(part, contribution, scope, active)
+
+    def _propagate_implicit(self, let: Let, node: Fixpoint, g: Expr, mask: Expr | None) -> None:
+        """Every place of a solution depends on every other: it is of use where any of it is."""
+        extra = tuple(axis for axis in let.axes if axis not in node.index)
+        lets, contributions = pull_back(node, let.ref(), summed(g, extra, self._sizes), pullback, self._namer)
+        self.lets.extend(lets)
+        active = Reduce("any", mask, mask.axes) if mask is not None and mask.axes else mask
+        for given, contribution in zip(node.given, contributions, strict=True):
+            if active is not None:
+                contribution = where(active, contribution, ZERO)
+            self._collect(given.expr, contribution, given.axes, active)
 
     def _collect(self, leaf: Expr, contribution: Expr, scope: tuple[Axis, ...], mask: Expr | None) -> None:
         """Add a contribution over `scope` to the leaf's name, over the name's own axes."""
@@ -161,13 +190,11 @@ class Tape:
             return
         if self._kinds[leaf.name] != "complex":
             contribution = unary("real", contribution)
-        summed = tuple(axis for axis in scope if axis not in leaf.axes)
-        value = placed(leaf, self._axes[leaf.name], total(contribution, summed), ZERO)
+        over = tuple(axis for axis in scope if axis not in leaf.axes)
+        value = placed(leaf, self._axes[leaf.name], summed(contribution, over, self._sizes), ZERO)
         self._parts.setdefault(leaf.name, []).append(value)
         if mask is not None:
-            over = tuple(axis for axis in summed if axis in mask.axes)
-            whole = Reduce("any", mask, over) if over else mask
-            mask = placed(leaf, self._axes[leaf.name], whole, Const(False))
+            mask = unless_true(placed(leaf, self._axes[leaf.name], anywhere(mask, over, self._sizes), FALSE))
         if leaf.name in self._masks:
             mask = disjunction(self._masks[leaf.name], mask)
         self._masks[leaf.name] = mask
@@ -181,8 +208,8 @@ class Tape:
                 partials = zip((x, y), binary_partials(op, x, y, out), strict=True)
                 return [(part, _times(g, partial), None) for part, partial in partials if partial is not None]
             case Where(test, x, y):
-                other = unary("not", test)
-                return [(x, where(test, g, ZERO), test), (y, where(test, ZERO, g), other)]
+                chosen = opened(test, self._conditions)
+                return [(x, where(chosen, g, ZERO), chosen), (y, where(chosen, ZERO, g), unary("not", chosen))]
             case Reduce(op, x, over):
                 return [(x, c, None) for c in _reduce_contribution(op, x, over, out, g)]
             case Roll(x, axis, shift):
@@ -196,30 +223,6 @@ class Tape:
                 return [(rhs, back, None), (matrix, neg(mul(back, unary("conj", out))), None)]
             case _:
                 return [(expr, g, None)]
-
-
-def placed(leaf: Ref, own: tuple[Axis, ...], value: Expr, outside: Expr) -> Expr:
-    """From the axes that a leaf's index names to the name's own: `outside` beside a fixed place or a diagonal."""
-    places: dict[Axis, Axis | int] = {}
-    tests: list[Expr] = []
-    for axis, item in zip(own, leaf.index, strict=True):
-        if isinstance(item, int):
-            tests.append(equal_positions(axis, item))
-        elif item in places:
-            tests.append(equal_positions(axis, places[item]))
-        else:
-            places[item] = axis
-    value = substitute(value, places)
-    for test in tests:
-        value = Where(test, value, outside)
-    return value
-
-
-def _sum(parts: list[Expr]) -> Expr:
-    result = parts[0]
-    for part in parts[1:]:
-        result = binary("add", result, part)
-    return result
 
 
 def summed_axes(expr: Expr, place: int) -> tuple[Axis, ...]:

@@ -6,8 +6,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from recc.ir.nodes import Arange, Binary, Const, Expr, Let, Reduce, Ref, Size, SizeOf
+from recc.ir.nodes import Arange, Binary, Const, Expr, Fixpoint, Let, Reduce, Ref, Size, SizeOf, Var
 from recc.ir.traverse import children, nodes
+from recc.passes.lower_convolution import System
 
 Monomial = tuple[Size, ...]
 
@@ -44,9 +45,17 @@ class Cost:
 
 NOTHING = Cost(0, ())
 
+# One step of a padded real transform of 4096 steps, there and back: 2 x 5/2 log2(8192), split over input and output.
+TRANSFORM_OPERATIONS = 64
+MIXING_OPERATIONS = 8  # a complex product and sum at a frequency
+
 # Measured on a two-core CPU in float32: what a torch call costs, and what an element of a call costs.
 CALL_SECONDS = 5e-6
 ELEMENT_SECONDS = 4e-10
+
+# The sizes at which explanations say what is chosen, and at which choices are made while compiling.
+EXAMPLE_STEPS, EXAMPLE_ROWS, EXAMPLE_SIZE = 4096, 8, 64
+EXAMPLE_ROUNDS = 10  # of a fixed point
 
 
 def estimate(once: Cost, scanned: Cost, sizes: dict[str, int], steps: int, rows: int) -> tuple[float, float]:
@@ -54,6 +63,32 @@ def estimate(once: Cost, scanned: Cost, sizes: dict[str, int], steps: int, rows:
     depth = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)
     touched = [ELEMENT_SECONDS * rows * steps * cost.at(sizes) for cost in (once, scanned)]
     return steps * CALL_SECONDS * once.calls + touched[0], depth * CALL_SECONDS * scanned.calls + touched[1]
+
+
+def convolution_cost(systems: tuple[System, ...]) -> Cost:
+    """Operations a step and row: the transforms of inputs and outputs, and at every frequency a matrix between them.
+
+    The response to an impulse is made once for all rows, and is not counted."""
+    total = NOTHING
+    for system in systems:
+        shared = tuple(axis.size for axis in system.shared)
+        inputs, outputs = (_own_sizes(side, system) for side in (system.inputs, system.kept))
+        elements: Counter[Monomial] = Counter()
+        for own in inputs + outputs:
+            elements[_monomial(shared, own)] += TRANSFORM_OPERATIONS
+        total = total + Cost(0, tuple(elements.items()))
+        for own in inputs:
+            total = total + Cost(0, tuple((_monomial(shared, own, other), MIXING_OPERATIONS) for other in outputs))
+    return total
+
+
+def _own_sizes(variables: tuple[Var, ...], system: System) -> list[Monomial]:
+    """The sizes of variables without the axes that the system's variables share."""
+    return [tuple(axis.size for axis in var.axes if axis not in system.shared) for var in variables]
+
+
+def _monomial(*sizes: Monomial) -> Monomial:
+    return tuple(sorted((size for part in sizes for size in part), key=str))
 
 
 def cost_of(lets: tuple[Let, ...], results: tuple[Expr, ...]) -> Cost:
@@ -68,6 +103,8 @@ def cost_of(lets: tuple[Let, ...], results: tuple[Expr, ...]) -> Cost:
 def _node_cost(node: Expr) -> Cost:
     if isinstance(node, (Const, SizeOf, Ref, Arange)):
         return NOTHING
+    if isinstance(node, Fixpoint):
+        return cost_of(node.lets, (node.result,)).times(EXAMPLE_ROUNDS)
     axes = node.axes
     if isinstance(node, Reduce):
         axes = node.axes + tuple(axis for axis in node.over if axis not in node.axes)

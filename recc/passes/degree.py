@@ -17,6 +17,7 @@ from recc.ir.nodes import (
     Axis,
     Binary,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Recurrence,
@@ -29,7 +30,7 @@ from recc.ir.nodes import (
     Window,
 )
 from recc.ir.traverse import names
-from recc.passes.flow import EXOGENOUS, Factor, Flow, Path, bound, differing, moved, placed, plus, scaled
+from recc.passes.flow import EXOGENOUS, Factor, Flow, Path, bound, differing, moved, placed, plus, scaled, union
 from recc.passes.positions import at_position
 from recc.structures.algebra import REAL, Algebra
 
@@ -72,7 +73,6 @@ class Degree:
         self.algebra = algebra
         self.carried = {state.name: state.var for state in recurrence.states if state.name in set(carried)}
         self.accepted = 0
-        self._varying = time_varying(recurrence)
         self._flows: dict[str, Flow | Refused] = {}
         self._lets = {let.name: let for let in recurrence.lets}
         self._axes = {let.name: let.axes for let in recurrence.lets}
@@ -109,7 +109,7 @@ class Degree:
             case Reduce():
                 return self._reduce(expr)
             case Roll(x, axis):
-                return moved(self._neighbours(expr, self.of(x)), {axis})
+                return moved(self.of(x), {axis})
             case Window(x, axis, tap):
                 return moved(differing(self._neighbours(expr, self.of(x)), {axis, tap}), {axis})
             case Fold(x, axis, tap):
@@ -117,6 +117,8 @@ class Degree:
                 return bound(flow, {tap})
             case Solve():
                 return self._solve(expr)
+            case Fixpoint():
+                return self._fixpoint(expr)
             case _:
                 return EXOGENOUS
 
@@ -148,6 +150,8 @@ class Degree:
                 return scaled(flow)
             if op in ("real", "imag", "conj"):
                 return self._part(expr, flow)
+        if op == self.algebra.plus_one:
+            return flow
         raise Refused(expr, f"{_called(op)} of a value that depends on {self._previous(flow)}{self._not_linear()}")
 
     def _part(self, expr: Unary, flow: Flow) -> Flow:
@@ -198,7 +202,7 @@ class Degree:
         return bound(flow, set(expr.over))
 
     def _neighbours(self, expr: Expr, flow: Flow) -> Flow:
-        """Neighbourhoods belong to (+,x): outside of the border is zero."""
+        """Neighbourhoods belong to (+,x): outside of the border is zero. (Around the end, there is no border.)"""
         if flow and self.algebra is not REAL:
             raise Refused(expr, f"neighbours of a value that depends on {self._previous(flow)}{self._not_linear()}")
         return flow
@@ -210,15 +214,19 @@ class Degree:
         if flow and self.algebra is not REAL:
             raise Refused(expr, f"`solve` for a value that depends on {self._previous(flow)}{self._not_linear()}")
         along = frozenset(expr.matrix.axes) - {expr.row} | {expr.col}
-        return bound({p: f | Factor(along, self._fixed(expr.matrix)) for p, f in flow.items()}, {expr.row})
+        return bound({p: f | Factor(along, names(expr.matrix)) for p, f in flow.items()}, {expr.row})
+
+    def _fixpoint(self, expr: Fixpoint) -> Flow:
+        """A solution is affine where its equation is, but it is found by repetition, which a summary has no form of."""
+        flow = plus(self.of(expr.start), union(item for let in expr.given for item in self.of(let.expr).items()))
+        if flow:
+            raise Refused(expr, f"a fixed point, found by repetition, that depends on {self._previous(flow)}")
+        return EXOGENOUS
 
     def _times(self, flow: Flow, factor: Expr) -> Flow:
         """The flow with one more exogenous factor, or choice, on all its paths."""
-        known = Factor(frozenset(factor.axes), self._fixed(factor))
+        known = Factor(frozenset(factor.axes), names(factor))
         return {path: old | known for path, old in flow.items()}
-
-    def _fixed(self, expr: Expr) -> bool:
-        return not names(expr) & self._varying
 
     def _previous(self, flow: Flow) -> str:
         present = {path.source for path in flow}

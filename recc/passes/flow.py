@@ -20,15 +20,15 @@ class Path:
 
 @dataclass(frozen=True)
 class Factor:
-    """What is known of the coefficient on a path: the axes it differs along, whether it is constant in time, and
+    """What is known of the coefficient on a path: the axes it differs along, the names that it is computed from, and
     whether it is the algebra's one."""
 
     along: frozenset[Axis] = frozenset()
-    fixed: bool = True
+    reads: frozenset[str] = frozenset()
     unit: bool = True
 
     def __or__(self, other: Factor) -> Factor:
-        return Factor(self.along | other.along, self.fixed and other.fixed, False)
+        return Factor(self.along | other.along, self.reads | other.reads, False)
 
 
 Flow = Mapping[Path, Factor]
@@ -54,7 +54,7 @@ def differing(flow: Flow, axes: set[Axis]) -> Flow:
 
 
 def scaled(flow: Flow) -> Flow:
-    """The flow with a coefficient that is no longer known to be one, but is as constant as it was."""
+    """The flow with a coefficient that is no longer known to be one, but is computed from the same names."""
     return {path: replace(factor, unit=False) for path, factor in flow.items()}
 
 

@@ -107,7 +107,7 @@ class _Reader:
 
 def _sum(x: Fraction, y: Fraction) -> Fraction | None:
     if not y.carried and y.whole:
-        return Fraction(add(x.a, mul(y.b, x.c)), add(x.b, mul(y.b, x.d)), x.c, x.d)
+        return Fraction(add(x.a, _times(y.b, x.c)), add(x.b, _times(y.b, x.d)), x.c, x.d)
     if not x.carried and x.whole:
         return _sum(y, x)
     return Fraction(add(x.a, y.a), add(x.b, y.b), x.c, x.d) if (x.c, x.d) == (y.c, y.d) else None
@@ -119,16 +119,21 @@ def _difference(x: Fraction, y: Fraction) -> Fraction | None:
 
 def _product(x: Fraction, y: Fraction) -> Fraction | None:
     if not y.carried and y.whole:
-        return Fraction(mul(y.b, x.a), mul(y.b, x.b), x.c, x.d)
+        return Fraction(_times(y.b, x.a), _times(y.b, x.b), x.c, x.d)
     return _product(y, x) if not x.carried and x.whole else None
 
 
 def _quotient(x: Fraction, y: Fraction) -> Fraction | None:
     if not y.carried and y.whole:
-        return Fraction(x.a, x.b, mul(y.b, x.c), mul(y.b, x.d))
+        return Fraction(x.a, x.b, _times(y.b, x.c), _times(y.b, x.d))
     if not x.carried and x.whole:
-        return Fraction(mul(x.b, y.c), mul(x.b, y.d), y.a, y.b)
+        return Fraction(_times(x.b, y.c), _times(x.b, y.d), y.a, y.b)
     return Fraction(x.a, x.b, y.a, y.b) if (x.c, x.d) == (y.c, y.d) else None
 
 
 _RULES = {"add": _sum, "sub": _difference, "mul": _product, "div": _quotient}
+
+
+def _times(x: Expr, y: Expr) -> Expr:
+    """The product of two coefficients. Zero means that there is no such term, not a zero that meets infinity."""
+    return ZERO if is_const(x, 0) or is_const(y, 0) else mul(x, y)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from recc.ir.build import ONE, ZERO, conjunction, disjunction, unary, where
+from recc.ir.build import ONE, ZERO, unary, where
+from recc.ir.logic import FALSE, anywhere, conjunction, disjunction, opened, unless_true
 from recc.ir.nodes import (
     Axis,
     Binary,
@@ -27,7 +28,8 @@ from recc.ir.nodes import (
     formal,
 )
 from recc.ir.traverse import bound_axes, children, names, rebuild
-from recc.passes.adjoint import moved_mask, placed, summed_axes
+from recc.passes.adjoint import moved_mask, summed_axes
+from recc.passes.places import placed
 from recc.passes.tidy import flatten, tidy
 
 # Where each operation has finite slopes, for the operands that can take it elsewhere.
@@ -104,6 +106,8 @@ class _Demand:
     def __init__(self, flat: Recurrence):
         self.masks: dict[str, Expr | None] = {}
         self._axes = {let.name: let.axes for let in flat.lets}
+        self._sizes = dict(flat.sizes)
+        self._conditions = {let.name: let for let in flat.lets if let.kind == "bool"}
         self._axes |= {var.name: formal(var.sizes) for var in flat.variables}
         results = [*flat.updates, *(item.expr for item in (*flat.outputs, *flat.totals))]
         for name in set().union(*(names(result) for result in results)):
@@ -116,8 +120,9 @@ class _Demand:
         expr = let.expr
         if isinstance(expr, Where):
             self._need(expr.test, mask, let.axes)
-            self._need(expr.x, conjunction(mask, expr.test), let.axes)
-            self._need(expr.y, conjunction(mask, unary("not", expr.test)), let.axes)
+            chosen = opened(expr.test, self._conditions)
+            self._need(expr.x, conjunction(mask, chosen), let.axes)
+            self._need(expr.y, conjunction(mask, unary("not", chosen)), let.axes)
             return
         simple = isinstance(expr, (Unary, Binary, Reduce, Roll, Window, Fold, Ref))
         inner = moved_mask(mask, expr) if mask is not None and simple else None
@@ -130,9 +135,8 @@ class _Demand:
         if not isinstance(leaf, Ref):
             return
         if mask is not None:
-            over = tuple(axis for axis in scope if axis not in leaf.axes and axis in mask.axes)
-            whole = Reduce("any", mask, over) if over else mask
-            mask = placed(leaf, self._axes[leaf.name], whole, Const(False))
+            over = tuple(axis for axis in scope if axis not in leaf.axes)
+            mask = unless_true(placed(leaf, self._axes[leaf.name], anywhere(mask, over, self._sizes), FALSE))
         if leaf.name in self.masks:
             mask = disjunction(self.masks[leaf.name], mask)
         self.masks[leaf.name] = mask

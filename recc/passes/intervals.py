@@ -23,10 +23,12 @@ from recc.ir.nodes import (
     Var,
     Where,
 )
+from recc.passes.matching import is_instance
 from recc.passes.ranges import FINITE, INF, POSITIVE, UNKNOWN, Range
 
 NON_NEGATIVE = Range(0.0, INF, False, False)
 UNIT = Range(0.0, 1.0, True, True)
+BELOW_ONE = Range(0.0, 1.0, False, True)
 
 
 class Intervals:
@@ -35,7 +37,7 @@ class Intervals:
     def __init__(self, recurrence: Recurrence) -> None:
         self._known: dict[str, Range] = {}
         self._lets: dict[str, Let] = {}
-        self._promised: dict[Expr, Range] = {}
+        self._promised: list[tuple[Expr, Range]] = []
         for var in recurrence.inputs + recurrence.params:
             self._known[var.name] = self._declared(var)
         for state in recurrence.states:
@@ -60,16 +62,25 @@ class Intervals:
                 self._note(x, Range(high=float(bound), high_open=op == "lt"))
             case Binary("gt" | "ge" as op, x, Const(int() | float() as bound)):
                 self._note(x, Range(low=float(bound), low_open=op == "gt"))
+            case Binary("eq", x, Const(int() | float() as value)):
+                self._note(x, Range(float(value), float(value)))
 
     def _note(self, expr: Expr, known: Range) -> None:
-        self._promised[expr] = self._promised.get(expr, UNKNOWN).within(known)
+        """Keep what is promised of a value; of a norm, also what it says of the sum of squares."""
+        self._promised.append((expr, known))
+        match expr:
+            case Where(Binary("gt", squares, Const(0)), Unary("sqrt"), Const(0)) if known.non_negative:
+                self._promised.append((squares, known.mapped(lambda x: x * x)))
 
     def of(self, expr: Expr) -> Range:
         """The range of a real expression; everything for complex values and truth values."""
         if expr.kind != "real":
             return UNKNOWN
         found = self._found(expr)
-        return found.within(self._promised[expr]) if expr in self._promised else found
+        for pattern, known in self._promised:
+            if type(pattern) is type(expr) and is_instance(expr, pattern):
+                found = found.within(known)
+        return found
 
     def _found(self, expr: Expr) -> Range:
         match expr:
@@ -119,7 +130,8 @@ class Intervals:
             case "sub":
                 return Range(-INF, 0.0) if self._below(x, y) else first + -second
             case "mul":
-                return _abs(first) * _abs(first) if x == y else first * second
+                found = _abs(first) * _abs(first) if x == y else first * second
+                return found.within(BELOW_ONE) if self._absorbed(x, y) or self._absorbed(y, x) else found
             case "div":
                 return UNIT if self._share(x, y) else first * second.reciprocal()
             case "max":
@@ -171,6 +183,34 @@ class Intervals:
         match self._opened(y):
             case Binary("add", one, other) if self._same(x, one) or self._same(x, other):
                 return all(part.positive and part.within(FINITE) == part for part in map(self.of, (one, other)))
+            case _:
+                return False
+
+    def _absorbed(self, quotient: Expr, part: Expr) -> bool:
+        """Whether `b / (1 + b * s) * part` is an implicit step: `b` not negative, `part` in the sum of squares `s`."""
+        match self._opened(quotient):
+            case Binary("div", b, below):
+                match self._opened(below):
+                    case Binary("add", Const(1), step) | Binary("add", step, Const(1)):
+                        return self.of(b).non_negative and self._is_product(step, b, part)
+        return False
+
+    def _is_product(self, expr: Expr, b: Expr, part: Expr) -> bool:
+        """Whether a value is `b` times `part` itself, or times a sum of positive values of which `part` is one."""
+        match self._opened(expr):
+            case Binary("mul", one, other):
+                wholes = [whole for x, whole in ((one, other), (other, one)) if self._same(x, b)]
+                return self.of(part).non_negative and any(self._is_part(part, whole) for whole in wholes)
+            case _:
+                return False
+
+    def _is_part(self, part: Expr, whole: Expr) -> bool:
+        whole = self._opened(whole)
+        if is_instance(self._opened(part), whole, free=()):
+            return True
+        match whole:
+            case Reduce("sum", x, over) if self.of(x).non_negative:
+                return any(is_instance(item, x, over) for item in (part, self._opened(part)))
             case _:
                 return False
 

@@ -1,119 +1,157 @@
-"""From a proof to a scan: how a stretch of steps is summed up, lengthened by a step, and applied to a state.
-
-For states whose update is affine in an algebra, a stretch of steps is `s -> A s + b`. `b` is what the stretch makes of
-the algebra's zero, so it takes steps as the state itself does. `A` takes a step by the linear part of the update, which
-the tangent pass derives: whatever the structure is (a decay, a product of Householder factors), one step costs what
-the structure costs, and the product over a tile never exists for every step."""
+"""From a proof to a scan: how a stretch of steps is summed up, lengthened by a step, and applied to a state."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from recc.ir.build import ZERO, binary, equal_positions, where
-from recc.ir.nodes import Axis, Binary, Const, Expr, Let, Recurrence, Reduce, Ref, State, Var, Where
-from recc.ir.traverse import canonical, define, names, rewrite, substitute
+from recc.ir.build import ZERO
+from recc.ir.nodes import Expr, Recurrence, State
+from recc.ir.traverse import map_exprs, names, rewrite
 from recc.passes.analyse import Analysis, Component, Proof
-from recc.passes.tangent import linear_part
-from recc.passes.tidy import Namer, flatten, tidy, used_names
+from recc.passes.cascade import cascade
+from recc.passes.contract import contracted
+from recc.passes.cost import CALL_SECONDS, ELEMENT_SECONDS, EXAMPLE_ROWS, EXAMPLE_SIZE, EXAMPLE_STEPS, cost_of
+from recc.passes.fractional_summary import fractional_summary
+from recc.passes.linear_summary import ALGEBRAS, linear_summary
+from recc.passes.summary import Part, Summary
+from recc.passes.tidy import Namer, tidy, used_names
+from recc.structures.algebra import LINEAR_FRACTIONAL
 
-Role = Literal["batched", "scaled", "mixed"]
-ZEROS = {"(+,x)": 0.0, "(max,+)": -math.inf, "(min,+)": math.inf, "(logsumexp,+)": -math.inf}
-ONES = {"(+,x)": 1.0, "(max,+)": 0.0, "(min,+)": 0.0, "(logsumexp,+)": 0.0}
-PLUS = {"(+,x)": "add", "(max,+)": "max", "(min,+)": "min", "(logsumexp,+)": "logaddexp"}
-TIMES = {"(+,x)": "mul", "(max,+)": "add", "(min,+)": "add", "(logsumexp,+)": "add"}
-SUMS = {"(+,x)": "sum", "(max,+)": "max", "(min,+)": "min", "(logsumexp,+)": "logsumexp"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """`A[target, source]`: the target's axes that the transition does not just pass through, and one column for each
-    axis of the source that it mixes."""
-
-    var: Var
-    target: str
-    source: str
-    rows: tuple[Axis, ...]
-    columns: tuple[Axis, ...]
-    source_axes: tuple[Axis, ...]
-    algebra: str
+LEAST_SAVING = 0.1  # of the time of two passes that one in their place has to save
+SCANNABLE = frozenset({*ALGEBRAS, LINEAR_FRACTIONAL})
 
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """What one pass of a scan needs. `compose` is a recurrence whose states are the earlier states, the blocks and the
-    level's own states (as offsets `b`); `neutral` holds an expression for each block and each offset; `advance` one
-    for each of the level's states, over the blocks, `offsets` (the names of b) and the states."""
+    """What one pass of a scan needs. `compose` is a recurrence whose states are the earlier states, the parts of the
+    summary, and those of the level's states that have an offset (standing for it); `zeros` are the values that the
+    offsets start from, `offsets` their names in `advance`, which has an expression for each of the level's
+    states. `remark` says why it is one pass, if it could have been two."""
 
     states: tuple[str, ...]
     earlier: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    parts: tuple[Part, ...]
     compose: Recurrence
-    neutral: tuple[Expr, ...]
+    shifted: tuple[str, ...]
+    zeros: tuple[Expr, ...]
     offsets: tuple[str, ...]
     advance: tuple[Expr, ...]
+    remark: str = ""
 
 
 def is_scannable(analysis: Analysis) -> bool:
-    """Whether every component was proved to be affine in an algebra that a scan can be made of."""
+    """Whether every component was proved to have an update whose stretches can be summed up."""
     verdicts = [component.verdict for component in analysis.components]
-    return all(isinstance(verdict, Proof) and verdict.algebra in ZEROS for verdict in verdicts)
+    return all(isinstance(verdict, Proof) and verdict.algebra in SCANNABLE for verdict in verdicts)
 
 
 def lower_scan(recurrence: Recurrence, analysis: Analysis) -> tuple[LevelPlan, ...]:
-    """The passes of a scan, in order, for a recurrence that is scannable."""
+    """The passes of a scan, in order, for a recurrence that is scannable: one for each level of the analysis, or one
+    for two levels where that is possible and expected to take less time."""
     plans: list[LevelPlan] = []
-    done: list[str] = []
-    for components in analysis.levels:
-        plans.append(_level(recurrence, components, tuple(done)))
-        done += [name for component in components for name in component.states]
+    done: tuple[str, ...] = ()
+    waiting = list(analysis.levels)
+    while waiting:
+        components = waiting.pop(0)
+        plan = _apart(recurrence, components, done)
+        lifted = _lifted(recurrence, components, waiting[0], plan, done) if waiting else None
+        if lifted is not None:
+            waiting.pop(0)
+        plans.append(lifted or plan)
+        done += plans[-1].states
     return tuple(plans)
 
 
-def _level(recurrence: Recurrence, components: tuple[Component, ...], before: tuple[str, ...]) -> LevelPlan:
-    states = tuple(name for component in components for name in component.states)
-    ordered = tuple(name for name in recurrence.state_names if name in states)
-    earlier = _needed_earlier(recurrence, ordered, before)
+def _apart(recurrence: Recurrence, components: tuple[Component, ...], before: tuple[str, ...]) -> LevelPlan:
     namer = Namer(used_names(recurrence))
-    blocks: list[Block] = []
-    lets: list[Let] = []
-    updates: dict[str, Expr] = {}
-    for component in components:
-        proof = component.verdict
-        assert isinstance(proof, Proof)
-        own = _blocks(recurrence, component, proof, namer)
-        blocks += own
-        found, results = _lengthen(recurrence, component, own, proof.algebra, namer)
-        lets += found
-        updates |= results
-    variables = {state.name: state for state in recurrence.states}
-    block_states = tuple(State(block.var, ZERO) for block in blocks)
-    carried = tuple(variables[name] for name in earlier) + block_states + tuple(variables[name] for name in ordered)
-    results = tuple(
-        updates[state.name] if state.name in updates else recurrence.update_of(state.name) for state in carried
-    )
-    compose = Recurrence(
-        name=f"{recurrence.name}_compose",
-        inputs=recurrence.inputs,
-        params=recurrence.params,
-        states=carried,
-        lets=recurrence.lets + tuple(lets),
-        updates=results,
-        sizes=recurrence.sizes,
-        constants=recurrence.constants,
-    )
-    algebra = {name: c.verdict.algebra for c in components for name in c.states if isinstance(c.verdict, Proof)}
-    offsets = {name: namer(f"b_{name}") for name in ordered}
+    return _level(recurrence, [_summary(recurrence, component, namer) for component in components], before)
+
+
+def _lifted(
+    recurrence: Recurrence,
+    lower: tuple[Component, ...],
+    upper: tuple[Component, ...],
+    plan: LevelPlan,
+    before: tuple[str, ...],
+) -> LevelPlan | None:
+    """One pass for two levels, if there is one that is expected to be faster than `plan` and another."""
+    summaries = cascade(recurrence, lower, upper, Namer(used_names(recurrence)))
+    if summaries is None:
+        return None
+    lifted = _level(recurrence, summaries, before)
+    apart = _seconds(plan) + _seconds(_apart(recurrence, upper, before + plan.states))
+    saved = 1 - _seconds(lifted) / apart
+    if saved < LEAST_SAVING:
+        return None
+    read, fed = (", ".join(name for c in level for name in c.states) for level in (lower, upper))
+    remark = f"{read} and {fed} in one pass: {fed} affine in {read} as well, saving {saved:.0%} of two passes"
+    return replace(lifted, remark=remark)
+
+
+def _seconds(level: LevelPlan) -> float:
+    """The time that a pass is expected to take at the sizes of an explanation, with as many tiles as steps in one."""
+    steps, between = cost_of(level.compose.lets, level.compose.updates), cost_of((), level.advance)
+    symbols = {size for monomial, _ in (steps + between).elements for size in monomial if isinstance(size, str)}
+    sizes = dict.fromkeys(symbols, EXAMPLE_SIZE) | dict(level.compose.sizes)
+    tiles = math.isqrt(EXAMPLE_STEPS)
+    touched = EXAMPLE_STEPS * steps.at(sizes) + tiles * between.at(sizes)
+    return tiles * CALL_SECONDS * (steps + between).calls + EXAMPLE_ROWS * ELEMENT_SECONDS * touched
+
+
+def _level(recurrence: Recurrence, summaries: list[Summary], before: tuple[str, ...]) -> LevelPlan:
+    after = {name: expr for summary in summaries for name, expr in summary.after.items()}
+    ordered = tuple(name for name in recurrence.state_names if name in after)
+    earlier = _needed_earlier(recurrence, ordered, before)
+    parts = tuple(part for summary in summaries for part in summary.parts)
+    offsets = {name: found for summary in summaries for name, found in summary.offsets.items()}
+    shifted = tuple(name for name in ordered if name in offsets)
     return LevelPlan(
         states=ordered,
         earlier=earlier,
-        blocks=tuple(blocks),
-        compose=tidy(compose),
-        neutral=tuple(_neutral(block) for block in blocks) + tuple(Const(ZEROS[algebra[name]]) for name in ordered),
-        offsets=tuple(offsets.values()),
-        advance=tuple(_advance(variables[name].var, blocks, offsets[name], algebra[name]) for name in ordered),
+        parts=parts,
+        compose=_compose(recurrence, earlier, summaries, shifted),
+        shifted=shifted,
+        zeros=tuple(offsets[name][1] for name in shifted),
+        offsets=tuple(offsets[name][0] for name in shifted),
+        advance=tuple(after[name] for name in ordered),
     )
+
+
+def _summary(recurrence: Recurrence, component: Component, namer: Namer) -> Summary:
+    proof = component.verdict
+    assert isinstance(proof, Proof)
+    summarise = fractional_summary if proof.algebra == LINEAR_FRACTIONAL else linear_summary
+    return summarise(recurrence, component, proof, namer)
+
+
+def _compose(
+    recurrence: Recurrence, earlier: tuple[str, ...], summaries: list[Summary], shifted: tuple[str, ...]
+) -> Recurrence:
+    """One more step of the earlier states, the parts and the offsets, as a recurrence."""
+    variables = {state.name: state for state in recurrence.states}
+    parts = tuple(part for summary in summaries for part in summary.parts)
+    composed = Recurrence(
+        name=f"{recurrence.name}_compose",
+        inputs=recurrence.inputs,
+        params=recurrence.params,
+        states=(
+            *(variables[name] for name in earlier),
+            *(State(part.var, ZERO) for part in parts),
+            *(variables[name] for name in shifted),
+        ),
+        lets=recurrence.lets + tuple(let for summary in summaries for let in summary.lets),
+        updates=(
+            *(recurrence.update_of(name) for name in earlier),
+            *(part.longer for part in parts),
+            *(recurrence.update_of(name) for name in shifted),
+        ),
+        sizes=recurrence.sizes,
+        constants=recurrence.constants,
+    )
+    tidied = tidy(composed)
+    ordered = map_exprs(tidied, lambda expr: rewrite(expr, contracted))
+    return tidied if ordered == tidied else tidy(ordered)
 
 
 def _needed_earlier(recurrence: Recurrence, states: tuple[str, ...], before: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,179 +169,3 @@ def _needed_earlier(recurrence: Recurrence, states: tuple[str, ...], before: tup
         elif name in before:
             waiting += names(recurrence.update_of(name))
     return tuple(name for name in recurrence.state_names if name in seen and name in before)
-
-
-def _blocks(recurrence: Recurrence, component: Component, proof: Proof, namer: Namer) -> list[Block]:
-    variables = {state.name: state.var for state in recurrence.states}
-    blocks = []
-    for target in component.states:
-        for source in component.states:
-            rows = _axes_with(variables[target], proof.axes[target], ("scaled", "mixed"))
-            columns = _axes_with(variables[source], proof.axes[source], ("mixed",))
-            suffix = target if len(component.states) == 1 else f"{target}_{source}"
-            sizes = tuple(axis.size for axis in rows + columns)
-            complex_ = variables[target].complex or variables[source].complex
-            var = Var(namer(f"A_{suffix}"), sizes, complex_)
-            marked = tuple(Axis(axis.size, f"col{axis.tag}") for axis in columns)
-            blocks.append(Block(var, target, source, rows, marked, variables[source].axes, proof.algebra))
-    return blocks
-
-
-def _axes_with(var: Var, roles: tuple[Role, ...], wanted: tuple[str, ...]) -> tuple[Axis, ...]:
-    return tuple(axis for axis, role in zip(var.axes, roles, strict=True) if role in wanted)
-
-
-def _lengthen(
-    recurrence: Recurrence, component: Component, blocks: list[Block], algebra: str, namer: Namer
-) -> tuple[list[Let], dict[str, Expr]]:
-    """How the blocks take one step: definitions, and for each block its new value over its own axes."""
-    lets: list[Let] = []
-    updates: dict[str, Expr] = {}
-    for source in component.states:
-        column = {block.target: block for block in blocks if block.source == source}
-        found, results = _linear(recurrence, component, algebra, namer)
-        walk = Columns(column, recurrence, found.moving, namer)
-        lets += [let for let in (walk.define(let) for let in found.lets) if let is not None]
-        for target, result in zip(component.states, results, strict=True):
-            block = column[target]
-            expr = Const(ZEROS[algebra]) if result is None else walk.translate(result)
-            renamed = dict(zip(block.rows + block.columns, block.var.axes, strict=True))
-            assert set(expr.axes) <= set(renamed), f"{block.var.name} has axes that its structure does not allow"
-            updates[block.var.name] = canonical(substitute(expr, dict(renamed)))
-    return lets, updates
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Definitions of the linear part of a step, and the names of the moving states (state -> name of its motion)."""
-
-    lets: tuple[Let, ...]
-    moving: dict[str, str]
-
-
-def _linear(
-    recurrence: Recurrence, component: Component, algebra: str, namer: Namer
-) -> tuple[Linear, tuple[Expr | None, ...]]:
-    """The part of the component's updates that is linear in the algebra, over motions of its states."""
-    variables = {state.name: state.var for state in recurrence.states}
-    motions = {name: replace(variables[name], name=namer(f"{name}_dot")) for name in component.states}
-    updates = tuple(recurrence.update_of(name) for name in component.states)
-    if algebra == "(+,x)":
-        lets, results = linear_part(recurrence.lets, updates, motions, namer)
-        fresh = _new(lets, recurrence)
-    else:
-        fresh, results = _homogeneous(recurrence, updates, motions, algebra, namer)
-    return Linear(fresh, {name: var.name for name, var in motions.items()}), results
-
-
-def _new(lets: tuple[Let, ...], recurrence: Recurrence) -> tuple[Let, ...]:
-    """Definitions of names that the recurrence does not define itself."""
-    own = {let.name for let in recurrence.lets}
-    return tuple(let for let in lets if let.name not in own)
-
-
-def _homogeneous(
-    recurrence: Recurrence, updates: tuple[Expr, ...], motions: dict[str, Var], algebra: str, namer: Namer
-) -> tuple[tuple[Let, ...], tuple[Expr | None, ...]]:
-    """In (max,+) and its kin: the same step with what does not depend on the states left out of every maximum."""
-    flat = flatten(Recurrence("part", lets=recurrence.lets, updates=updates), namer)
-    moved: dict[str, str] = {name: var.name for name, var in motions.items()}
-    lets: list[Let] = list(flat.lets)
-
-    def linear(expr: Expr) -> Expr | None:
-        match expr:
-            case Ref(name, index, kind):
-                return Ref(moved[name], index, kind) if name in moved else None
-            case Binary(op, x, y) if op in ("max", "min", "logaddexp"):
-                parts = [part for part in (linear(x), linear(y)) if part is not None]
-                return None if not parts else parts[0] if len(parts) == 1 else binary(op, *parts)
-            case Binary(op, x, y):
-                left, right = linear(x), linear(y)
-                return None if left is None and right is None else binary(op, left or x, right or y)
-            case Where(test, x, y):
-                left, right = linear(x), linear(y)
-                if left is None and right is None:
-                    return None
-                zero = Const(ZEROS[algebra])
-                return where(test, left or zero, right or zero)
-            case Reduce(_, x):
-                part = linear(x)
-                return None if part is None else replace(expr, x=part)
-            case _:
-                return None
-
-    for let in flat.lets:
-        part = linear(let.expr)
-        if part is not None:
-            name = namer(f"{let.name}_dot")
-            lets.append(Let(name, let.axes, part, temporary=True))
-            moved[let.name] = name
-    return _new(tuple(lets), recurrence), tuple(linear(update) for update in flat.updates)
-
-
-class Columns:
-    """Rewrites motions of states into columns of blocks: batched axes go, one column axis per mixed axis comes."""
-
-    def __init__(self, column: dict[str, Block], recurrence: Recurrence, moving: dict[str, str], namer: Namer):
-        variables = {state.name: state.var for state in recurrence.states}
-        self._namer = namer
-        self._kept: dict[str, tuple[str, tuple[int, ...], tuple[Axis, ...]]] = {}
-        for state, motion in moving.items():
-            block = column[state]
-            places = tuple(place for place, axis in enumerate(variables[state].axes) if axis in block.rows)
-            self._kept[motion] = (block.var.name, places, block.columns)
-
-    def translate(self, expr: Expr) -> Expr:
-        def rule(node: Expr) -> Expr:
-            if not (isinstance(node, Ref) and node.name in self._kept):
-                return node
-            name, places, columns = self._kept[node.name]
-            return Ref(name, tuple(node.index[place] for place in places) + columns, node.kind)
-
-        return rewrite(expr, rule)
-
-    def define(self, let: Let) -> Let | None:
-        """The definition with its motions rewritten; its axes are those that are left, and the columns."""
-        if not names(let.expr) & set(self._kept):
-            return let
-        expr = self.translate(let.expr)
-        rows = tuple(axis for axis in let.axes if axis in expr.axes)
-        columns = tuple(axis for axis in expr.axes if axis not in let.axes)
-        made = define(self._namer(let.name), expr, axes=rows + columns, temporary=True)
-        self._kept[let.name] = (made.name, tuple(let.axes.index(axis) for axis in rows), columns)
-        return made
-
-
-def _neutral(block: Block) -> Expr:
-    """The block of the identity, over the block's own axes: one on the diagonal of every mixed axis."""
-    one, zero = Const(ONES[block.algebra]), Const(ZEROS[block.algebra])
-    if block.target != block.source:
-        return zero
-    own = dict(zip(block.rows + block.columns, block.var.axes, strict=True))
-    expr: Expr = one
-    for column in block.columns:
-        row = next(axis for axis in block.rows if column == Axis(axis.size, f"col{axis.tag}"))
-        expr = Where(equal_positions(own[row], own[column]), expr, zero)
-    return expr
-
-
-def _advance(var: Var, blocks: list[Block], offset: str, algebra: str) -> Expr:
-    """The state after a stretch: every block of its row applied to its source, and the offset."""
-    result: Expr = Ref(offset, var.axes, var.kind)
-    for block in blocks:
-        if block.target != var.name:
-            continue
-        index = list(_source_index(block, var))
-        source = Ref(block.source, tuple(index), block.var.kind)
-        matrix = Ref(block.var.name, block.rows + block.columns, block.var.kind)
-        applied: Expr = Binary(TIMES[algebra], matrix, source)
-        if block.columns:
-            applied = Reduce(SUMS[algebra], applied, block.columns)
-        result = binary(PLUS[algebra], applied, result)
-    return result
-
-
-def _source_index(block: Block, target: Var) -> list[Axis]:
-    """The source's axes as the row of the target meets them: columns where they are mixed, else the target's own."""
-    columns = {Axis(axis.size, int(str(axis.tag)[3:])): axis for axis in block.columns}
-    return [columns.get(axis, axis) for axis in block.source_axes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from recc.ir.nodes import Arange, Axis, Binary, Const, Expr, Reduce, Ref, Unary, Where
+from recc.ir.nodes import Arange, Axis, Binary, Const, Expr, Fold, Reduce, Ref, Roll, Unary, Where, Window
 from recc.ir.traverse import children, rebuild
 
 
@@ -28,7 +28,9 @@ def _along(expr: Expr, axis: Axis, place: object, axes: Mapping[str, tuple[Axis,
             return replace(expr, index=tuple(axis if own == axis and item == place else item for item, own in pairs))
         case Reduce(_, _, over) if axis in over:
             return expr
-        case Unary() | Binary() | Where() | Reduce():
+        case Roll(_, own) | Window(_, own, _) | Fold(_, own, _) if axis == own:
+            return expr
+        case Unary() | Binary() | Where() | Reduce() | Roll() | Window() | Fold():
             return rebuild(expr, tuple(_along(part, axis, place, axes) for part in children(expr)))
         case _:
             return expr

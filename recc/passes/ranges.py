@@ -32,13 +32,18 @@ class Range:
 
     @property
     def text(self) -> str:
-        """As explanations write it: "in (0, 1]", "positive", "may be negative"."""
+        """As explanations write it: "in (0, 1]", "positive", "at most 1", "may be negative"."""
         if self.low == 0 and self.high == INF:
             return "positive" if self.low_open else "not negative"
         if math.isinf(self.low) and math.isinf(self.high):
             return "may be negative"
-        left = "(" if self.low_open or math.isinf(self.low) else "["
-        right = ")" if self.high_open or math.isinf(self.high) else "]"
+        if self.low == self.high:
+            return f"equal to {self.low:g}"
+        if math.isinf(self.low):
+            return f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        if math.isinf(self.high):
+            return f"{'above' if self.low_open else 'at least'} {self.low:g}"
+        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
         return f"in {left}{self.low:g}, {self.high:g}{right}"
 
     def __neg__(self) -> Range:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from recc.ir.build import refold
 from recc.ir.nodes import Arange, Axis, Expr, Let, Output, Recurrence, Ref, Size, formal
 from recc.ir.traverse import canonical, map_exprs, names, rewrite
+from recc.passes.implicit import split_fixpoints
 from recc.passes.tidy import Namer, flatten, merge, share, used_names
 
 Shapes = tuple[tuple[Size, ...], ...]
@@ -34,7 +35,7 @@ def schedule(recurrence: Recurrence, shapes: Shapes) -> Schedule:
     """Deal the definitions out; `shapes` are the sizes of which one value a step may be kept for all steps.
 
     In `h = sigmoid(z) * h + x; output o = tanh(h)`, the sigmoid is prepared and the tanh taken at the end."""
-    recurrence = name_elements(name_positions(name_results(recurrence)))
+    recurrence = name_elements(name_positions(name_results(split_fixpoints(recurrence))))
     recurrence = share(flatten(recurrence, products=True))
     stages = _before(recurrence, shapes)
     recurrence = _name_large_totals(recurrence, shapes, stages)

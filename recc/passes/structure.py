@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from recc.ir.nodes import Axis, Expr, Recurrence, Var
+from recc.ir.traverse import names
 from recc.passes.axes import AxisClass, axis_classes
-from recc.passes.chain import stages
-from recc.passes.flow import Factor, Flow, Path
+from recc.passes.chain import Stage, stages
+from recc.passes.degree import time_varying
+from recc.passes.flow import Factor as Coefficient
+from recc.passes.flow import Flow, Path
 from recc.passes.intervals import Intervals
 from recc.passes.ranges import Range
 from recc.passes.split import split
@@ -20,17 +23,31 @@ from recc.structures.dense import Dense
 from recc.structures.diagonal import Diagonal
 from recc.structures.form import Form, Layout, Term
 from recc.structures.identity import Identity
+from recc.structures.identity_low_rank import IdentityLowRank, eigenvalue_of
 from recc.structures.product import multiplied
 from recc.structures.recognise import recognise
 from recc.structures.scalar import Scalar
 
 
 @dataclass(frozen=True)
-class Found:
-    """A structure, and the range of the coefficients that multiply each element in place; None if there are none."""
+class Factor:
+    """One factor of a transition: a structure, and the names that its values are computed from."""
 
     structure: Structure
-    coefficient: Range | None
+    reads: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A structure with its factors in the order in which they are applied.
+
+    `coefficient` is the range of what multiplies each element in place, None if nothing does; `eigenvalue` that of the
+    eigenvalues which the low-rank factors have apart from one, None if they are not known."""
+
+    structure: Structure
+    factors: tuple[Factor, ...] = ()
+    coefficient: Range | None = None
+    eigenvalue: Range | None = None
 
 
 def structure_of(
@@ -45,26 +62,40 @@ def structure_of(
     `S_1 = exp(g) * S; S = S_1 + beta * outer(k, v - k @ S_1)` is a scalar times (identity + rank 1)."""
     variables = {state.name: state.var for state in recurrence.states}
     if len(states) > 1:
-        layouts = tuple(_layout(variables[name], classes[name]) for name in states)
-        widest = max(layouts, key=lambda layout: len(layout.mixed))
-        return Found(recognise(Form((), widest, algebra, None, layouts)), None)
+        return _coupled(recurrence, states, algebra, classes)
     (var,) = (variables[name] for name in states)
     whole = _layout(var, classes[var.name])
-    lets = {let.name: let for let in recurrence.lets}
-    factors: list[Found] = []
-    for stage in stages(recurrence, var.name):
-        terms = Expansion({stage.source: var.axes}, recurrence.lets, algebra).of(stage.expr)
-        if terms is None:
-            return Found(_unresolved(whole), None)
-        if algebra is REAL:
-            terms = split(terms, lets)
-        factors += _factors(var, stage.source, terms, algebra, intervals)
-    structures = [factor.structure for factor in factors]
+    reader = _Reader(recurrence, var, algebra, intervals)
+    found = reader.through(stages(recurrence, var.name))
+    if found is None or any(isinstance(item.structure, Dense) for item in found):
+        found = reader.through((Stage(var.name, recurrence.update_of(var.name)),))
+    if found is None:
+        return Found(_unresolved(whole))
+    structures = [item.structure for item in found]
     if any(isinstance(structure, Dense) for structure in structures):
-        return Found(Dense(whole), None)
+        return Found(Dense(whole))
     if all(isinstance(structure, (Scalar, Diagonal, Identity)) for structure in structures):
         structures = [_elementwise(whole, structures)]
-    return Found(multiplied(whole, structures), _together(factors, algebra))
+    factors = tuple(factor for item in found for factor in item.factors if not isinstance(factor.structure, Identity))
+    return Found(multiplied(whole, structures), factors, _together(found, algebra), _eigenvalues(found))
+
+
+def _coupled(
+    recurrence: Recurrence, states: tuple[str, ...], algebra: Algebra, classes: Mapping[str, tuple[AxisClass, ...]]
+) -> Found:
+    """The structure of several states together."""
+    variables = {state.name: state.var for state in recurrence.states}
+    layouts = tuple(_layout(variables[name], classes[name]) for name in states)
+    widest = max(layouts, key=lambda layout: len(layout.mixed))
+    lets = {let.name: let for let in recurrence.lets}
+    expansion = Expansion({name: variables[name].axes for name in states}, recurrence.lets, algebra)
+    coupled: list[tuple[str, tuple[Term, ...]]] = []
+    for name in states:
+        terms = expansion.of(recurrence.update_of(name))
+        if terms is not None:
+            coupled.append((name, split(terms, lets) if algebra is REAL else terms))
+    known = tuple(coupled) if len(coupled) == len(states) else ()
+    return Found(recognise(Form(variables[states[0]].axes, widest, algebra, None, layouts, coupled=known)))
 
 
 def _layout(var: Var, classes: tuple[AxisClass, ...]) -> Layout:
@@ -81,31 +112,56 @@ def _unresolved(whole: Layout) -> Structure:
     return Diagonal(whole) if whole.scaled else Scalar(whole)
 
 
-def _factors(var: Var, source: str, terms: tuple[Term, ...], algebra: Algebra, intervals: Intervals) -> list[Found]:
-    """One stage's structure; a scalar that all its terms share comes first, apart."""
-    shared, rest = _shared(var, terms)
-    found = [_recognised(var, rest, algebra, intervals)]
-    if shared:
-        found.insert(0, _recognised(var, (Term(shared, source, var.axes),), algebra, intervals))
-    return found
+class _Reader:
+    """Reads the stages of one state's update."""
+
+    def __init__(self, recurrence: Recurrence, var: Var, algebra: Algebra, intervals: Intervals) -> None:
+        self._recurrence = recurrence
+        self._var = var
+        self._algebra = algebra
+        self._intervals = intervals
+        self._lets = {let.name: let for let in recurrence.lets}
+        self._varying = time_varying(recurrence)
+
+    def through(self, passed: tuple[Stage, ...]) -> list[Found] | None:
+        """The factors of all stages, None where one of them cannot be written out."""
+        found: list[Found] = []
+        for stage in passed:
+            terms = Expansion({stage.source: self._var.axes}, self._recurrence.lets, self._algebra).of(stage.expr)
+            if terms is None:
+                return None
+            found += self._factors(stage.source, split(terms, self._lets) if self._algebra is REAL else terms)
+        return found
+
+    def _factors(self, source: str, terms: tuple[Term, ...]) -> list[Found]:
+        """One stage's structure; a scalar that all its terms share comes first, apart."""
+        shared, rest = _shared(self._var, terms)
+        found = [self._recognised(rest)]
+        if shared:
+            found.insert(0, self._recognised((Term(shared, source, self._var.axes),)))
+        return found
+
+    def _recognised(self, terms: tuple[Term, ...]) -> Found:
+        var, real = self._var, self._algebra.plus == "add"
+        layout = _layout(var, axis_classes({var.name: var}, {var.name: flow_of(var, terms)})[var.name])
+        form = Form(var.axes, layout, self._algebra, terms, varying=self._varying)
+        coefficient = form.coefficient
+        known = self._intervals.of(coefficient) if coefficient is not None and real else None
+        form = replace(form, non_negative=known is not None and known.non_negative)
+        reads = frozenset().union(*(names(factor) for term in terms for factor in term.factors))
+        factor = Factor(recognise(form), reads)
+        apart = eigenvalue_of(form) if isinstance(factor.structure, IdentityLowRank) else None
+        return Found(factor.structure, (factor,), known, None if apart is None else self._intervals.of(apart))
 
 
-def _recognised(var: Var, terms: tuple[Term, ...], algebra: Algebra, intervals: Intervals) -> Found:
-    layout = _layout(var, axis_classes({var.name: var}, {var.name: _flow(var, terms)})[var.name])
-    form = Form(var.axes, layout, algebra, terms)
-    coefficient = form.coefficient
-    known = intervals.of(coefficient) if coefficient is not None and algebra.plus == "add" else None
-    return Found(recognise(replace(form, non_negative=known is not None and known.non_negative)), known)
-
-
-def _flow(var: Var, terms: tuple[Term, ...]) -> Flow:
+def flow_of(var: Var, terms: tuple[Term, ...]) -> Flow:
     """The paths of written-out terms, as if they started from the state itself."""
-    flow: dict[Path, Factor] = {}
+    flow: dict[Path, Coefficient] = {}
     for term in terms:
         index = tuple(item if isinstance(item, Axis) and item not in term.bound else None for item in term.index)
         along = frozenset(axis for factor in term.factors for axis in factor.axes) - set(term.bound)
         path = Path(var.name, index)
-        flow[path] = flow.get(path, Factor()) | Factor(along)
+        flow[path] = flow.get(path, Coefficient()) | Coefficient(along)
     return flow
 
 
@@ -139,13 +195,24 @@ def _elementwise(whole: Layout, stages: list[Structure]) -> Structure:
     return Diagonal(whole, decay) if whole.scaled else Scalar(whole, decay)
 
 
-def _together(factors: list[Found], algebra: Algebra) -> Range | None:
+def _together(found: list[Found], algebra: Algebra) -> Range | None:
     """The range of the product of what acts in place."""
-    known = [found for found in factors if isinstance(found.structure, (Scalar, Diagonal))]
+    known = [item for item in found if isinstance(item.structure, (Scalar, Diagonal))]
     if algebra.plus != "add" or not known:
         return None
     total = Range(1.0, 1.0)
-    for found in known:
-        assert found.coefficient is not None
-        total = total * found.coefficient
+    for item in known:
+        assert item.coefficient is not None
+        total = total * item.coefficient
+    return total
+
+
+def _eigenvalues(found: list[Found]) -> Range | None:
+    """Where the low-rank factors have eigenvalues other than one."""
+    known = [item.eigenvalue for item in found if isinstance(item.structure, IdentityLowRank)]
+    total: Range | None = None
+    for item in known:
+        if item is None:
+            return None
+        total = item if total is None else total.hull(item)
     return total

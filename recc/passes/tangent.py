@@ -9,6 +9,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Output,
@@ -25,6 +26,7 @@ from recc.ir.nodes import (
     Window,
 )
 from recc.ir.traverse import define
+from recc.passes.implicit import push_forward
 from recc.passes.partials import binary_partials, extremum_share, softmax_weight, unary_partial
 from recc.passes.tidy import Namer, flatten, tidy, used_names
 
@@ -123,6 +125,8 @@ class Forward:
                 return self._solve(matrix, rhs, row, col, out)
             case Roll() | Window() | Fold():
                 return self._structured(expr)
+            case Fixpoint():
+                return self._implicit(expr, out)
 
     def _structured(self, node: Roll | Window | Fold) -> Expr | None:
         dx = self.derivative(node.x)
@@ -135,6 +139,15 @@ class Forward:
                 return Window(dx, axis, tap, wrap)
             case Fold(_, axis, tap, wrap):
                 return Fold(dx, axis, tap, wrap)
+
+    def _implicit(self, node: Fixpoint, out: Expr) -> Expr | None:
+        derivatives = ((given.name, self.derivative(given.expr)) for given in node.given)
+        moved = {name: derivative for name, derivative in derivatives if derivative is not None}
+        if not moved:
+            return None
+        lets, result = push_forward(node, out, moved, linear_part, self._namer)
+        self.lets.extend(lets)
+        return result
 
     def _solve(self, matrix: Expr, rhs: Expr, row: Axis, col: Axis, out: Expr) -> Expr | None:
         moved, d_matrix = self.derivative(rhs), self.derivative(matrix)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from recc.ir.build import refold
-from recc.ir.nodes import COMPARISONS, LOGICAL, Axis, Binary, Const, Expr, Let, Recurrence, Reduce, Ref, Unary
+from recc.ir.nodes import COMPARISONS, LOGICAL, Axis, Binary, Const, Expr, Fixpoint, Let, Recurrence, Reduce, Ref, Unary
 from recc.ir.traverse import canonical, children, define, inline, map_exprs, names, nodes, rebuild, rewrite
 
 # A temporary is merged into its one use while the merged expression stays this small.
@@ -36,6 +36,9 @@ def used_names(recurrence: Recurrence) -> set[str]:
     taken = {var.name for var in recurrence.variables}
     taken |= {size for var in recurrence.variables for size in var.sizes if isinstance(size, str)}
     taken |= {let.name for let in recurrence.lets} | {out.name for out in recurrence.outputs + recurrence.totals}
+    for let in recurrence.lets:
+        if isinstance(let.expr, Fixpoint):
+            taken |= {let.expr.unknown.name, *(own.name for own in let.expr.given + let.expr.lets)}
     return taken | {name for name, _ in recurrence.sizes} | {name for name, _ in recurrence.constants}
 
 
@@ -179,4 +182,4 @@ def merge(
 
 
 def _small(expr: Expr) -> bool:
-    return sum(1 for _ in nodes(expr)) <= LARGEST_MERGED
+    return not isinstance(expr, Fixpoint) and sum(1 for _ in nodes(expr)) <= LARGEST_MERGED

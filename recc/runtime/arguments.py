@@ -18,8 +18,8 @@ from recc.runtime.tiles import Tensors
 REAL_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 COMPLEX_DTYPES = (torch.complex64, torch.complex128)
 REAL_PART = {torch.complex64: torch.float32, torch.complex128: torch.float64}
-METHODS = ("auto", "sequential", "scan")
-BACKENDS = ("auto", "torch")
+METHODS = ("auto", "sequential", "scan", "convolution")
+BACKENDS = ("auto", "torch", "cpu")
 
 
 class Bound(NamedTuple):
@@ -255,16 +255,19 @@ def param_layout(port: Port, value: Tensor, batched: bool, rank: int) -> Tensor:
 
 
 def check_choices(spec: Spec, method: str, backend: str) -> None:
-    """Raises for a method or backend that does not exist, and for a scan of what has none."""
+    """Raises for a method or backend that does not exist, and for a method that the recurrence does not admit."""
     for name, value, valid in (("method", method, METHODS), ("backend", backend, BACKENDS)):
         if value not in valid:
             raise ValueError(f"{name}: expected one of {', '.join(valid)}, got {value!r}")
     if method == "scan" and not spec.primal.levels:
         raise ValueError(f"method: {spec.signature.name} has no scan: {spec.refusal}")
+    if method == "convolution" and spec.primal.convolution is None:
+        raise ValueError(f"method: {spec.signature.name} has no convolution: {spec.no_convolution}")
 
 
 def use_scan(spec: Spec, method: str, sizes: dict[str, int], steps: int, rows: int) -> bool:
-    """Whether to scan; "auto" asks the cost model, `rows` being the number of sequences times lanes."""
+    """Whether to scan; "auto" asks the cost model, `rows` being the number of sequences times lanes. It leaves
+    convolutions aside: their errors are relative to the largest value of all steps."""
     if method != "auto" or not spec.primal.levels:
         return method == "scan"
     cost: Callable[..., Any] | None = spec.cost

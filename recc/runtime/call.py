@@ -1,6 +1,7 @@
 """What the generated wrapper calls: a whole sequence, one step, and the initial states."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from recc.runtime.arguments import (
     use_scan,
 )
 from recc.runtime.autograd import SolveRecurrence, feature_shape, kind_of, make_plan, without_autocast
+from recc.runtime.convolution import Convolve
+from recc.runtime.native import NativeChoice, choose_native, solve_natively
 from recc.runtime.operator import solve_by_operator
 from recc.runtime.packing import check_cu_seqlens, pack, sequence_lengths, solve_packed
 from recc.runtime.program import Spec
@@ -49,14 +52,38 @@ def call(
         rows = cu_seqlens.shape[0] - 1
     bound = bind(spec, x, w, initial_state, rows)
     check_promises(spec, bound.x, bound.w)
+    solver = solve_by_torch if torch.compiler.is_compiling() else solve_here
+    outputs, finals = solver(spec, bound, cu_seqlens, reverse, method, backend)
+    return pack_values(spec.outputs_type, outputs), pack_states(spec, finals) if output_final_state else None
+
+
+def solve_here(
+    spec: Spec, bound: Bound, cu_seqlens: Tensor | None, reverse: bool, method: str, backend: str
+) -> tuple[Tensors, Tensors]:
+    """Outputs and final states, in native code where that is chosen, else by torch."""
+    if cu_seqlens is not None:
+        sequence_lengths(cu_seqlens, bound.steps)
+
+    def by_torch(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
+        return solve_by_torch(spec, bound._replace(x=x, w=w, s=s), cu_seqlens, reverse, method, backend)
+
+    native = choose_native(spec, bound, NativeChoice(method, backend, cu_seqlens, reverse, by_torch))
+    solver = by_torch if native is None else partial(solve_natively, native)
+    return solver(bound.x, bound.w, bound.s)
+
+
+def solve_by_torch(
+    spec: Spec, bound: Bound, cu_seqlens: Tensor | None, reverse: bool, method: str, backend: str
+) -> tuple[Tensors, Tensors]:
+    """Outputs and final states by the torch programs, or by an operator while torch compiles."""
     flip = reverse and cu_seqlens is None
     if flip:
         bound = bound._replace(x=tuple(t.flip(1) for t in bound.x))
-    solver = solve_by_operator if torch.compiler.is_compiling() else solve_eagerly
-    outputs, finals = solver(spec, bound, cu_seqlens, reverse, method)
-    if flip:
-        outputs = tuple(o.flip(1) for o in outputs)
-    return pack_values(spec.outputs_type, outputs), pack_states(spec, finals) if output_final_state else None
+    if torch.compiler.is_compiling():
+        outputs, finals = solve_by_operator(spec, bound, cu_seqlens, reverse, method, backend)
+    else:
+        outputs, finals = solve_eagerly(spec, bound, cu_seqlens, reverse, method)
+    return tuple(o.flip(1) for o in outputs) if flip else outputs, finals
 
 
 def pack_values(kind: Callable[..., Any] | None, values: Tensors) -> Any:
@@ -80,7 +107,8 @@ def solve_eagerly(
             rows *= lane
         scan = use_scan(spec, method, bound.sizes, steps, rows)
         plan = make_plan(spec, (batch, steps, bound.lanes), bound.sizes, (bound.dtype, bound.out_dtype), scan)
-        flat: Tensors = SolveRecurrence.apply(plan, *x, *w, *s)  # pyright: ignore[reportAssignmentType]
+        node = Convolve if method == "convolution" else SolveRecurrence
+        flat: Tensors = node.apply(plan, *x, *w, *s)  # pyright: ignore[reportAssignmentType]
         outs, states = len(spec.signature.outputs), len(spec.signature.states)
         return flat[:outs], flat[outs : outs + states]
 
@@ -97,8 +125,7 @@ def step_call(spec: Spec, state: Any, x: Sequence[Tensor], w: Sequence[Tensor]) 
     """
     bound = bind(spec, x, w, state, timed=False)
     if tracks_gradients((*bound.x, *bound.w, *bound.s)):
-        solver = solve_by_operator if torch.compiler.is_compiling() else solve_eagerly
-        outputs, new = solver(spec, bound, None, False, "sequential")
+        outputs, new = solve_by_torch(spec, bound, None, False, "sequential", "torch")
     else:
         outputs, new = step_plainly(spec, bound)
     return pack_values(spec.outputs_type, tuple(o.squeeze(1) for o in outputs)), pack_states(spec, new)

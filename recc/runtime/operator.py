@@ -2,10 +2,12 @@
 
 Dynamo would otherwise unroll the walk over time. The operators know the shapes of what they return, with no guard on
 any size: the forward one returns outputs, final states and the states at the entry of each tile of a fixed size; with
-packed sequences, whose tiles depend on data, it returns none of these and the backward one walks forward again.
+packed sequences, whose tiles depend on data, it returns none of these and the backward one walks forward again. Nor
+does it by convolutions, which the backward one makes again, for autograd to differentiate.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,12 +26,14 @@ from recc.runtime.autograd import (
     solve,
     without_autocast,
 )
+from recc.runtime.convolution import solve_by_convolution
+from recc.runtime.native import NativeCall, NativeChoice, choose_native, run_backward, run_forward
 from recc.runtime.packing import differentiate_packed, pack, sequence_lengths, solve_packed
 from recc.runtime.program import Spec
 from recc.runtime.tiles import Tensors
 
 STATIC_SCHEMA = "Tensor? cu_seqlens, SymInt[] sizes, SymInt[] lanes, bool reverse, str method, " + (
-    "ScalarType dtype, ScalarType out_dtype"
+    "ScalarType dtype, ScalarType out_dtype, str backend"
 )
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
@@ -44,6 +48,12 @@ class Static(NamedTuple):
     method: str
     dtype: torch.dtype
     out_dtype: torch.dtype
+    backend: str
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the states at the bounds of tiles are returned."""
+        return self.cu_seqlens is None and self.method != "convolution"
 
 
 def size_names(spec: Spec) -> list[str]:
@@ -54,12 +64,12 @@ def size_names(spec: Spec) -> list[str]:
 
 
 def solve_by_operator(
-    spec: Spec, bound: Bound, cu_seqlens: Tensor | None, reverse: bool, method: str
+    spec: Spec, bound: Bound, cu_seqlens: Tensor | None, reverse: bool, method: str, backend: str
 ) -> tuple[Tensors, Tensors]:
     """Outputs and final states through the recurrence's operator."""
     sizes = [bound.sizes[name] for name in size_names(spec)]
     static = (cu_seqlens, sizes, list(bound.lanes), reverse and cu_seqlens is not None, method)
-    flat = OPERATORS[spec.key](list(bound.x), list(bound.w), list(bound.s), *static, bound.dtype, bound.out_dtype)
+    flat = OPERATORS[spec.key](list(bound.x), list(bound.w), list(bound.s), *static, bound.dtype, bound.out_dtype, backend)
     outs, states = len(spec.signature.outputs), len(spec.signature.states)
     return tuple(flat[:outs]), tuple(flat[outs : outs + states])
 
@@ -75,11 +85,19 @@ def plan_for(spec: Spec, static: Static, x: Sequence[Tensor]) -> Plan:
 def solve_flat(
     spec: Spec, x: Sequence[Tensor], w: Sequence[Tensor], s: Sequence[Tensor], static: Static
 ) -> list[Tensor]:
-    """Outputs, final states, and the states at the bounds of tiles; of packed sequences not these.
+    """Outputs, final states, and the states at the bounds of tiles, if these are `bounded`.
 
     The bounds, of which there is one more than tiles, make a dimension that is never 1: tracing would guard on that.
     """
     x, w, s = tuple(x), tuple(w), tuple(s)
+    if static.method == "convolution":
+        outputs, finals = convolve_flat(spec, x, w, s, static)
+        return [fresh(t) for t in (*outputs, *finals)]
+    native = native_plan(spec, x, w, s, static)
+    if native is not None:
+        outputs, finals, entries = run_forward(native, x, w, s, static.bounded)
+        bounds = (torch.cat((e, f), 1) for e, f in zip(entries, finals, strict=True)) if static.bounded else ()
+        return [*outputs, *finals, *bounds]
     with without_autocast(x[0].device):
         if static.cu_seqlens is None:
             walk = solve(plan_for(spec, static, x), x, w, s)
@@ -95,6 +113,50 @@ def solve_flat(
         return [*(o.contiguous() for o in outputs), *finals]
 
 
+def native_plan(spec: Spec, x: Tensors, w: Tensors, s: Tensors, static: Static) -> NativeCall | None:
+    """The call in native code, if that is chosen."""
+    sizes = dict(zip(size_names(spec), static.sizes, strict=True))
+    kinds = static.dtype, static.out_dtype
+    bound = Bound(x, w, s, x[0].shape[1], s[0].shape[0], tuple(static.lanes), sizes, *kinds)
+    choice = NativeChoice(static.method, static.backend, static.cu_seqlens, static.reverse, None, SEQUENTIAL_TILE)
+    if static.cu_seqlens is not None:
+        sequence_lengths(static.cu_seqlens, bound.steps)
+    return choose_native(spec, bound, choice)
+
+
+def convolve_flat(spec: Spec, x: Tensors, w: Tensors, s: Tensors, static: Static) -> tuple[Tensors, Tensors]:
+    """Outputs and final states by convolutions, as ordinary torch."""
+
+    def dense(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
+        return solve_by_convolution(plan_for(spec, static, x), x, w, s)
+
+    if static.cu_seqlens is None:
+        return dense(x, w, s)
+    packing = pack(sequence_lengths(static.cu_seqlens, x[0].shape[1]), static.reverse, x[0].device)
+    return solve_packed(dense, x, w, s, packing)
+
+
+def differentiate_convolution(
+    spec: Spec, x: Tensors, w: Tensors, s: Tensors, grads: Sequence[Tensor | None], static: Static
+) -> list[Tensor]:
+    """Cotangents of inputs, params and initial states through convolutions that are made again."""
+    leaves = [t.detach().requires_grad_() for t in (*x, *w, *s)]
+    with torch.enable_grad(), recording():
+        nx, nw = len(x), len(x) + len(w)
+        outputs, finals = convolve_flat(spec, tuple(leaves[:nx]), tuple(leaves[nx:nw]), tuple(leaves[nw:]), static)
+        pairs = [(t, g) for t, g in zip((*outputs, *finals), grads, strict=True) if g is not None and t.requires_grad]
+        values, cotangents = [t for t, _ in pairs], [g for _, g in pairs]
+        found = torch.autograd.grad(values, leaves, cotangents, allow_unused=True) if pairs else [None] * len(leaves)
+    return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
+
+
+def recording() -> AbstractContextManager[Any]:
+    """Autograd, which is switched off inside of an operator."""
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    autograd = torch._C.DispatchKeySet(torch._C.DispatchKey.AutogradFunctionality)
+    return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded - autograd)
+
+
 def differentiate_flat(
     spec: Spec,
     x: Sequence[Tensor],
@@ -106,8 +168,15 @@ def differentiate_flat(
 ) -> list[Tensor]:
     """Cotangents of inputs, params and initial states."""
     x, w, s = tuple(x), tuple(w), tuple(s)
+    if static.method == "convolution":
+        return [fresh(g) for g in differentiate_convolution(spec, x, w, s, grads, static)]
     outs, states = len(spec.signature.outputs), len(spec.signature.states)
     entries = tuple(b[:, :-1] for b in bounds)
+    native = native_plan(spec, x, w, s, static)
+    if native is not None:
+        if not static.bounded:
+            entries = run_forward(native, x, w, s, True)[2]
+        return [g.contiguous() for part in run_backward(native, x, w, entries, grads[: outs + states]) for g in part]
     cotangents = (grads[:outs], grads[outs : outs + states], ())
     with without_autocast(x[0].device):
         if static.cu_seqlens is None:
@@ -164,7 +233,7 @@ def promised(spec: Spec, x: Sequence[Tensor], s: Sequence[Tensor], static: Stati
 
     results = [empty(port, (batch, steps), static.out_dtype) for port in spec.signature.outputs]
     results += [empty(port, (s[0].shape[0], 1), static.dtype) for port in spec.signature.states]
-    if static.cu_seqlens is None:
+    if static.bounded:
         bounds = (steps + SEQUENTIAL_TILE - 1) // SEQUENTIAL_TILE + 1
         results += [empty(port, (batch, bounds), static.dtype) for port in spec.signature.states]
     return results
@@ -194,7 +263,7 @@ def define_operators(spec: Spec, namespace: str) -> None:
     def keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         x, w, s, *static = inputs
         states = len(s)
-        bounds = [] if static[0] is not None else output[-states:]
+        bounds = output[-states:] if Static(*static).bounded else []
         ctx.save_for_backward(*x, *w, *s, *bounds, *([static[0]] if static[0] is not None else []))
         ctx.counts, ctx.static = (len(x), len(w), states), static[1:]
         ctx.packed = static[0] is not None

@@ -23,6 +23,33 @@ class Level(NamedTuple):
     advance: Callable[..., Any]  # (A, b, s) -> the level's states after the stretch, from those before it
 
 
+class Channel(NamedTuple):
+    """A variable of a system: its place in its tuple, its feature axes, and which of them all its systems share."""
+
+    place: int
+    axes: tuple[str | int, ...]
+    shared: tuple[int, ...] = ()
+    complex: bool = False
+
+
+class System(NamedTuple):
+    """States that are solved together; every position of the shared axes is a system of its own."""
+
+    inputs: tuple[Channel, ...]  # what drives the states, of what is prepared
+    states: tuple[Channel, ...]
+    kept: tuple[Channel, ...]  # what is kept of a step
+    same: tuple[bool, ...]  # whether all systems along a shared axis are the same one
+    kind: str  # what the transition is: "zero", "identity", "diagonal" or "dense"
+
+
+class Convolution(NamedTuple):
+    """How a step, a fixed linear function of state and prepared values, is taken by convolutions over time."""
+
+    response: Callable[..., Any]  # (s, p_t, c) -> (s, y_t), the linear part of the step
+    systems: tuple[System, ...]
+    offset: bool  # whether a step adds a constant to that
+
+
 class Program(NamedTuple):
     """One recurrence (a primal, its adjoint or its tangent), as functions on flat tuples of tensors."""
 
@@ -32,6 +59,7 @@ class Program(NamedTuple):
     finish: Callable[..., Any]  # (y, p, c) -> (outputs, totals), for many steps at once
     levels: tuple[Level, ...] = ()  # empty when the recurrence has no scan
     read: int | None = None  # how many of p, from the first, `step` and `compose` are given; all of them if None
+    convolution: Convolution | None = None  # where the step is linear and the same at every step
 
 
 class Port(NamedTuple):
@@ -71,6 +99,10 @@ class Spec:
     outputs_type: Callable[..., Any] | None = None  # packs several outputs; None for one
     states_type: Callable[..., Any] | None = None  # packs several states; None for one
     refusal: str = ""  # why there is no scan, where there is none
+    no_convolution: str = ""  # why there is no convolution, where there is none
     cost: Callable[..., Any] | None = None  # (sizes, T, rows) -> (sequential seconds, scan seconds)
     promises: tuple[tuple[str, ...], Callable[..., Any]] | None = None  # texts, and (x, w) -> their conditions
     tile: int | None = None  # steps in a tile; chosen by the number of steps when None
+    native: str = ""  # the recurrence and its adjoint in C
+    native_sizes: tuple[tuple[str, str], ...] = ()  # the macro that gives the C text each size
+    no_native: str = ""  # why there is no C text, where there is none

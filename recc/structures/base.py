@@ -19,10 +19,12 @@ Shapes = dict[str, tuple[int, ...]]
 class Structure(ABC):
     """A family of linear maps from a state to itself, with a layout of the state's axes.
 
-    `closed`: the product of two members is one again, with as many values, so a scan costs no more than its steps."""
+    `closed`: the product of two members is one again, with as many values, so a scan costs no more than its steps.
+    `commuting`: the members that one recurrence has at different steps commute."""
 
     layout: Layout
     closed: ClassVar[bool]
+    commuting: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -15,6 +15,7 @@ from recc.structures.polynomial import Polynomial
 @dataclass(frozen=True)
 class Constant(Structure):
     closed: ClassVar[bool] = True
+    commuting: ClassVar[bool] = True
 
     @property
     def text(self) -> str:

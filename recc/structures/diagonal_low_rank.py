@@ -22,7 +22,7 @@ class DiagonalLowRank(Structure):
 
     @property
     def text(self) -> str:
-        return f"{'diagonal' if self.along else 'scalar'} plus rank {self.rank}"
+        return f"{'diagonal' if self.along else 'scalar'} + rank {self.rank}"
 
     @property
     def composition(self) -> Polynomial:

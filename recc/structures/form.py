@@ -59,7 +59,8 @@ class Form:
 
     `terms` is None where the stage cannot be written in index notation (neighbourhoods, solves). `non_negative` says
     that the coefficient of the terms that leave every axis in its place is known not to be negative. `layouts` has
-    those of all states, where several are coupled; `layout` is then that of one which is mixed most."""
+    those of all states, where several are coupled; `layout` is then that of one which is mixed most, and `coupled` has
+    each state's name and terms. `varying` are names whose value may differ from step to step."""
 
     axes: tuple[Axis, ...]
     layout: Layout
@@ -67,6 +68,8 @@ class Form:
     terms: tuple[Term, ...] | None
     layouts: tuple[Layout, ...] = ()
     non_negative: bool = False
+    coupled: tuple[tuple[str, tuple[Term, ...]], ...] = ()
+    varying: frozenset[str] = frozenset()
 
     @property
     def states(self) -> int:

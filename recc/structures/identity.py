@@ -18,6 +18,7 @@ _RUNNING = {"sum": "sum", "max": "maximum", "min": "minimum", "logsumexp": "logs
 class Identity(Structure):
     running: str = "sum"
     closed: ClassVar[bool] = True
+    commuting: ClassVar[bool] = True
 
     @property
     def text(self) -> str:

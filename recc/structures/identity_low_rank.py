@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
+from recc.ir.build import ONE, add, binary, mul, total
+from recc.ir.nodes import Axis, Const, Expr
+from recc.ir.traverse import substitute
 from recc.structures.base import Shapes, Structure, Values
-from recc.structures.form import Form
+from recc.structures.form import Form, product
 from recc.structures.polynomial import Polynomial
 from recc.structures.rank import rank_of
 
@@ -58,3 +62,23 @@ def recognise(form: Form) -> IdentityLowRank | None:
         return None
     rank = rank_of(form)
     return None if rank is None else IdentityLowRank(form.layout, rank)
+
+
+def eigenvalue_of(form: Form) -> Expr | None:
+    """The eigenvalue apart from one of the identity plus a single separable term, where rows and columns are the same
+    vector: `1 - beta * sum(k * k)` of `eye(K) - beta * outer(k, k)`. None for other forms."""
+    if len(form.crossing) != 1 or len(form.layout.mixed) != 1:
+        return None
+    (term,), (place,) = form.crossing, form.layout.mixed
+    row, column = form.axes[place], term.index[place]
+    if not isinstance(column, Axis) or term.bound != (column,):
+        return None
+    rows = [factor for factor in term.factors if row in factor.axes]
+    columns = [substitute(factor, {column: row}) for factor in term.factors if column in factor.axes]
+    others = tuple(factor for factor in term.factors if not {row, column} & set(factor.axes))
+    if len(rows) + len(columns) + len(others) != len(term.factors) or Counter(rows) != Counter(columns):
+        return None
+    found = total(binary("pow", product(tuple(rows), form.algebra), Const(2)), (row,))
+    for factor in sorted(others, key=lambda factor: isinstance(factor, Const)):
+        found = mul(factor, found)
+    return add(ONE, found)

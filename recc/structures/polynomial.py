@@ -33,6 +33,11 @@ class Polynomial:
         pairs = [(tuple(sorted(a + b)), m * n) for a, m in self.terms for b, n in other.terms]
         return Polynomial(_collected(pairs))
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """A rough size, to compare by: the most sizes multiplied, then the sum of the coefficients."""
+        return max((len(names) for names, _ in self.terms), default=-1), sum(count for _, count in self.terms)
+
     def at(self, sizes: Mapping[str, int]) -> int:
         """The value at given sizes. Raises `KeyError` for a size that is missing."""
         total = 0

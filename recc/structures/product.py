@@ -10,8 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from recc.structures.base import Shapes, Structure, Values
+from recc.structures.diagonal_low_rank import DiagonalLowRank
 from recc.structures.form import Layout
 from recc.structures.identity import Identity
+from recc.structures.identity_low_rank import IdentityLowRank
 from recc.structures.polynomial import Polynomial
 from recc.structures.scalar import Scalar
 
@@ -25,7 +27,15 @@ class Product(Structure):
 
     @property
     def text(self) -> str:
-        return " x ".join(_repeated(text, len(list(group))) for text, group in groupby(f.text for f in self.factors))
+        texts = map(self._factor_text, self.factors)
+        return " x ".join(_repeated(text, len(list(group))) for text, group in groupby(texts))
+
+    def _factor_text(self, factor: Structure) -> str:
+        """A factor's name, with the axes that it mixes where other factors mix other ones."""
+        places = {other.layout.mixed for other in self.factors} - {()}
+        if len(places) > 1 and isinstance(factor, (IdentityLowRank, DiagonalLowRank)):
+            return f"{factor.text} over {factor.layout.named(factor.layout.mixed)}"
+        return factor.text
 
     @property
     def composition(self) -> Polynomial:
@@ -58,5 +68,5 @@ def multiplied(layout: Layout, factors: Sequence[Structure]) -> Structure:
 
 
 def _repeated(text: str, count: int) -> str:
-    whole = f"({text})" if " + " in text or " plus " in text else text
+    whole = f"({text})" if " + " in text else text
     return whole if count == 1 else f"product of {count} {whole}"

@@ -13,7 +13,7 @@ def rank_of(form: Form) -> Polynomial | None:
 
     `-beta[] * k[i] * k[j] * S[j]` summed over `j` has rank 1, with a further bound axis `r` in `k[r, i] * k[r, j]`
     the size of `r`. Terms that share all their row vectors, or all their column vectors, count once."""
-    split = [_separated(form, term) for term in form.crossing]
+    split = [separated(form, term) for term in form.crossing]
     if not split or any(parts is None for parts in split):
         return None
     rows = {(parts[0], parts[2]) for parts in split if parts}
@@ -22,7 +22,7 @@ def rank_of(form: Form) -> Polynomial | None:
     return sum((Polynomial.product(sizes) for _, sizes in sorted(fewest, key=lambda item: str(item[1]))), Polynomial())
 
 
-def _separated(form: Form, term: Term) -> tuple[frozenset[Expr], frozenset[Expr], tuple[Size, ...]] | None:
+def separated(form: Form, term: Term) -> tuple[frozenset[Expr], frozenset[Expr], tuple[Size, ...]] | None:
     """The row factors and the column factors of a term, and the sizes of axes that are summed beside."""
     passed = [place for place, axis in enumerate(form.axes) if term.index[place] == axis]
     rows = {axis for place, axis in enumerate(form.axes) if place not in passed}

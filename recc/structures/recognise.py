@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recc.structures import (
     block,
+    block_low_rank,
     constant,
     coupled,
     dense,
@@ -11,15 +12,30 @@ from recc.structures import (
     diagonal_low_rank,
     identity,
     identity_low_rank,
+    pencil,
     scalar,
+    scaled_matrix,
 )
 from recc.structures.base import Structure
 from recc.structures.form import Form
 
 # From the special to the general; the last two hold everything.
-_FAMILIES = (constant, identity, scalar, diagonal, identity_low_rank, diagonal_low_rank, block, coupled, dense)
+_FAMILIES = (
+    constant,
+    identity,
+    scalar,
+    diagonal,
+    identity_low_rank,
+    diagonal_low_rank,
+    pencil,
+    scaled_matrix,
+    block,
+    block_low_rank,
+    coupled,
+    dense,
+)
 
 
 def recognise(form: Form) -> Structure:
-    """The first family that has the form: constant, identity, scalar, diagonal, with low rank, block, dense."""
+    """The first family that has the form, e.g. the identity before a scalar, and that before a diagonal."""
     return next(found for family in _FAMILIES if (found := family.recognise(form)) is not None)

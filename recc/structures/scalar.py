@@ -16,6 +16,7 @@ from recc.structures.polynomial import Polynomial
 class Scalar(Structure):
     decay: bool = False
     closed: ClassVar[bool] = True
+    commuting: ClassVar[bool] = True
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from recc import cache
 from recc.compiler import emit, front
 from recc.ir.nodes import Recurrence
 from recc.passes.analyse import analyse
-from recc.passes.lower_scan import is_scannable
+from recc.passes.methods import admitted
+from recc.runtime.native_build import NativeError, find_compiler
 from recc.verify.cases import Caller, Case, Errors, plan_cases
 from recc.verify.oracle import Oracle
 from recc.verify.samples import Shape, symbolic_sizes
@@ -73,7 +75,7 @@ def _verify_all(
     source: Source, constants: dict[str, int | float] | None, progress: Progress | None, lengths: tuple[int, ...]
 ) -> list[Result]:
     subjects = [_prepare(recurrence, source, constants, lengths) for recurrence in front(source, constants).recurrences]
-    runs = [(subject, method, dtype) for subject in subjects for method in subject.methods for dtype in TOLERANCES]
+    runs = [(subject, way, dtype) for subject in subjects for way in subject.ways for dtype in TOLERANCES]
     total = sum(subject.cases for subject, _, _ in runs)
     done = 0
 
@@ -91,7 +93,7 @@ class _Subject:
     """A recurrence, its emitted function and what to call it with: cases on usual sizes, and cases on sizes of one."""
 
     recurrence: Recurrence
-    methods: tuple[str, ...]
+    ways: tuple[tuple[str, str], ...]  # methods, each with its backend
     parts: tuple[tuple[Caller, tuple[Case, ...]], ...]
     doubts: str  # what is wrong before any case has run
 
@@ -119,8 +121,22 @@ def _prepare(
         slope = oracle.slope_error(SLOPE_STEPS)
         if not slope <= SLOPE_TOLERANCE:
             doubts.append(f"the adjoint is off a finite difference of the interpreter by {slope:.1e}")
-    methods = ("sequential", "scan") if is_scannable(analyse(recurrence)) else ("sequential",)
-    return _Subject(recurrence, methods, tuple(parts), "; ".join(dict.fromkeys(doubts)))
+    methods = admitted(recurrence, analyse(recurrence))
+    ways = [(method, "torch") for method in methods]
+    if "sequential" in methods and _has_native(function):
+        ways.append(("sequential", "cpu"))
+    return _Subject(recurrence, tuple(ways), tuple(parts), "; ".join(dict.fromkeys(doubts)))
+
+
+def _has_native(function: Callable[..., Any]) -> bool:
+    """Whether a function has native code, and this machine a compiler for it."""
+    if not sys.modules[function.__module__].SPEC.native:
+        return False
+    try:
+        find_compiler()
+    except NativeError:
+        return False
+    return True
 
 
 def _load(recurrence: Recurrence, source: Source, constants: dict[str, int | float] | None) -> Callable[..., Any]:
@@ -130,7 +146,9 @@ def _load(recurrence: Recurrence, source: Source, constants: dict[str, int | flo
     return getattr(module, recurrence.name)
 
 
-def _verify_method(subject: _Subject, method: str, dtype: torch.dtype, advance: Callable[[], None]) -> Result:
+def _verify_method(
+    subject: _Subject, way: tuple[str, str], dtype: torch.dtype, advance: Callable[[], None]
+) -> Result:
     tolerance = TOLERANCES[dtype]
     error = gradient_error = 0.0
     details = [subject.doubts] if subject.doubts else []
@@ -138,7 +156,7 @@ def _verify_method(subject: _Subject, method: str, dtype: torch.dtype, advance: 
     for caller, cases in subject.parts:
         for case in cases:
             try:
-                found = caller.errors(case, method, dtype)
+                found = caller.errors(case, way[0], dtype, way[1])
             except Exception as problem:  # whatever an emitted module raises is a finding, not the end
                 found = Errors(math.inf, f"{type(problem).__name__}: {problem};", 0.0, "")
             error, gradient_error = max(error, found.value), max(gradient_error, found.gradient)
@@ -149,7 +167,7 @@ def _verify_method(subject: _Subject, method: str, dtype: torch.dtype, advance: 
     seconds = time.perf_counter() - begin
     name, kind = subject.recurrence.name, str(dtype).removeprefix("torch.")
     numbers = (subject.cases, error, gradient_error, tolerance, seconds)
-    return Result(name, method, "torch", kind, *numbers, not details, _summary(details))
+    return Result(name, *way, kind, *numbers, not details, _summary(details))
 
 
 def _summary(details: list[str]) -> str:

@@ -70,10 +70,10 @@ class Caller:
         self._function, self._oracle, self._expected = function, oracle, expected
         self._recurrence: Recurrence = oracle.recurrence
 
-    def errors(self, case: Case, method: str, dtype: torch.dtype) -> Errors:
+    def errors(self, case: Case, method: str, dtype: torch.dtype, backend: str = "torch") -> Errors:
         """Call the function, differentiate it, and compare."""
         inputs, params, states = self._leaves(case, dtype)
-        outputs, finals = self._call(case, method, inputs, params, states)
+        outputs, finals = self._call(case, (method, backend), inputs, params, states)
         want, want_finals = self._timed(case, "outputs"), self._rows(case, "finals")
         values = [(o.name, got, want[o.name]) for o, got in zip(self._recurrence.outputs, outputs, strict=True)]
         names = self._recurrence.state_names
@@ -98,13 +98,13 @@ class Caller:
         )
 
     def _call(
-        self, case: Case, method: str, inputs: list[Tensor], params: list[Tensor], states: list[Tensor] | None
+        self, case: Case, way: tuple[str, str], inputs: list[Tensor], params: list[Tensor], states: list[Tensor] | None
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         if case.layout == "expanded":
             lanes = self._oracle.forward.sample.shape.lanes
             inputs = [x.expand(*x.shape[:2], lanes, *x.shape[3:]) for x in inputs]
         bounds = torch.tensor([0, *np.cumsum(case.lengths)], dtype=torch.int64) if case.packed else None
-        options = {"cu_seqlens": bounds, "reverse": case.reverse, "method": method, "output_final_state": True}
+        options = {"cu_seqlens": bounds, "reverse": case.reverse, "method": way[0], "backend": way[1], "output_final_state": True}
         start = None if states is None else tuple(states)
         outputs, finals = self._function(*inputs, *params, initial_state=start, **options)
         return _as_tuple(outputs), _as_tuple(finals)

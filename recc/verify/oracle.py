@@ -15,6 +15,8 @@ from recc.passes.adjoint import adjoint
 from recc.verify.samples import Sample, Shape, draw_sample, normal, single
 
 GROWTH = 1e6  # what values may grow to: beyond it, single precision says nothing
+BITS = 20  # that are left of numbers, to see how far a recurrence amplifies rounding
+AMPLIFICATION = 300.0  # of the rounding of numbers: beyond it, a chaotic recurrence, single precision says nothing
 SCALES = (1.0, 0.25, 0.0625)
 WARM_UP = 3
 STEP = 1e-6  # of the finite difference
@@ -30,7 +32,7 @@ class Forward:
     sample: Sample
     outputs: Values
     states: Values
-    longest: int  # of its steps, how many have values of moderate size
+    longest: int  # of its steps, how many have values of moderate size that rounding does not change much
 
     @property
     def has_nan(self) -> bool:
@@ -65,13 +67,13 @@ class Oracle:
         self.forward = self._settle(shape)
 
     def _settle(self, shape: Shape) -> Forward:
-        """The first scale at which values stay of moderate size, else the last and the steps for which they do."""
-        forward = self._forward(shape, SCALES[0])
-        for scale in SCALES[1:]:
-            if forward.longest == shape.steps:
+        """The first scale at which all steps can be compared, else the one at which most can."""
+        tried: list[Forward] = []
+        for scale in SCALES:
+            tried.append(self._forward(shape, scale))
+            if tried[-1].longest == shape.steps:
                 break
-            forward = self._forward(shape, scale)
-        return forward
+        return max(tried, key=lambda forward: forward.longest)
 
     def _forward(self, shape: Shape, scale: float) -> Forward:
         warm = draw_sample(self.recurrence, self._rng, replace(shape, steps=WARM_UP), scale)
@@ -81,13 +83,20 @@ class Oracle:
         _, reached, _ = run(self.recurrence, warm.inputs, warm.params, started, sizes=shape.sizes)
         fresh = np.arange(shape.rows) >= shape.rows // 2
         start = {name: _by_row(fresh, started[name], single(reached[name])) for name in started}
-        results, finals, _ = run(self._tracing, sample.inputs, sample.params, start, sizes=shape.sizes)
-        outputs = {item.name: results[item.name] for item in self.recurrence.outputs}
+        outputs, states = self._trajectories(sample.inputs, sample.params, start, shape)
+        beside = self._trajectories(_coarse(sample.inputs), _coarse(sample.params), _coarse(start), shape)
+        values = [*outputs.values(), *states.values()]
+        pairs = zip(values, [*beside[0].values(), *beside[1].values()], strict=True)
+        return Forward(sample, outputs, states, _longest(pairs, shape.steps))
+
+    def _trajectories(self, inputs: Values, params: Values, start: Values, shape: Shape) -> tuple[Values, Values]:
+        """Outputs, and states on entry to each step and at the end."""
+        results, finals, _ = run(self._tracing, inputs, params, start, sizes=shape.sizes)
         states = {
             name: np.concatenate([results[entry], finals[name][:, :, None]], axis=2)
             for name, entry in self._entry_names.items()
         }
-        return Forward(sample, outputs, states, _longest([*outputs.values(), *states.values()], shape.steps))
+        return {item.name: results[item.name] for item in self.recurrence.outputs}, states
 
     def _starts(self, params: Values, shape: Shape) -> Values:
         """Where the recurrence starts, `(rows, lanes, *features)`."""
@@ -189,14 +198,32 @@ def _by_row(first: Array, x: Array, y: Array) -> Array:
     return np.where(first.reshape((-1,) + (1,) * (x.ndim - 1)), x, y)
 
 
-def _longest(trajectories: Iterable[Array], steps: int) -> int:
-    """How many steps all stay below `GROWTH`, not counting what is infinite or NaN."""
+def _coarse(values: Values) -> Values:
+    """The nearest numbers of `BITS` bits; whole numbers stay, so that clocks and switches do."""
+    return {
+        name: _nearest(np.real(x)) + 1j * _nearest(np.imag(x)) if np.iscomplexobj(x) else _nearest(x)
+        for name, x in values.items()
+    }
+
+
+def _nearest(value: Array) -> Array:
+    mantissa, exponent = np.frexp(value)
+    return np.ldexp(np.rint(mantissa * 2.0**BITS), exponent - BITS)
+
+
+def _longest(trajectories: Iterable[tuple[Array, Array]], steps: int) -> int:
+    """How many steps all stay below `GROWTH`, not counting what is infinite or NaN, and near the trajectory beside
+    them, which begins a rounding to `BITS` away."""
     longest = steps
-    for value in trajectories:
-        size = np.where(np.isfinite(value), np.abs(value), 0.0)
+    for value, beside in trajectories:
         rest = tuple(axis for axis in range(value.ndim) if axis != 2)
-        above = np.flatnonzero(size.max(axis=rest, initial=0.0) > GROWTH)
-        longest = min(longest, int(above[0]) if len(above) else steps)
+        finite = np.isfinite(value) & np.isfinite(beside)
+        with np.errstate(all="ignore"):
+            size, change = (
+                np.where(finite, np.abs(x), 0.0).max(axis=rest, initial=0.0) for x in (value, value - beside)
+            )
+        left = np.flatnonzero((size > GROWTH) | (change > AMPLIFICATION * 2.0**-BITS * (1 + size)))
+        longest = min(longest, int(left[0]) if len(left) else steps)
     return longest
 
 

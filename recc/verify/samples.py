@@ -58,6 +58,7 @@ def draw_sample(recurrence: Recurrence, rng: np.random.Generator, shape: Shape, 
     values = {var.name: draws.value(var) for var in (*recurrence.params, *recurrence.inputs)}
     tests = [(promise, test) for promise in recurrence.promises for test in _conjuncts(promise.test)]
     for _, test in tests:
+        draws.project(test, values)
         draws.rescale(test, values)
     for _ in range(REDRAWS):
         failing = [test for _, test in tests if not draws.holds(test, values).all()]
@@ -112,8 +113,19 @@ class _Draws:
         left, right = (self._over(side, test, values) for side in (test.x, test.y))
         return np.abs(left - right) <= EQUAL * (1 + np.abs(right))
 
+    def project(self, test: Expr, values: Values) -> None:
+        """Keep `x == f(x)`, as of whole numbers or one-hot vectors, by `f(x)` in place of `x`."""
+        if not isinstance(test, Binary) or test.op != "eq":
+            return
+        for side, other in ((test.x, test.y), (test.y, test.x)):
+            if isinstance(side, Ref) and self._read(other) == [side.name]:
+                placed = self._place(self._over(other, test, values), test, self._vars[side.name])
+                if placed is not None and placed.shape == values[side.name].shape:
+                    values[side.name] = single(placed)
+
     def rescale(self, test: Expr, values: Values) -> None:
-        """Keep `f(x) == c`, `f(x) <= c` or `f(x) >= c` by a factor on `x`, where `f` scales like `x` or its square."""
+        """Keep `f(x) == c`, `f(x) <= c` or `f(x) >= c` by a factor on `x`, where `f` scales like `x` or its square, and
+        `f(x) == c` by a shift of `x`, where `f` shifts with it."""
         if not isinstance(test, Binary) or test.op not in ("eq", "le", "lt", "ge", "gt"):
             return
         for side, other in ((test.x, test.y), (test.y, test.x)):
@@ -123,6 +135,11 @@ class _Draws:
 
     def _rescale(self, var: Var, side: Expr, bound: Array, test: Expr, values: Values) -> None:
         now = self._over(side, test, values)
+        moved = self._over(side, test, {**values, var.name: values[var.name] + 1})
+        shift = self._place(bound - now, test, var)
+        if isinstance(test, Binary) and test.op == "eq" and shift is not None and np.allclose(moved, now + 1):
+            values[var.name] = single(values[var.name] + shift)
+            return
         twice = self._over(side, test, {**values, var.name: 2 * values[var.name]})
         with np.errstate(all="ignore"):
             degree = next((d for d in (1, 2) if np.allclose(twice, 2**d * now, rtol=1e-12)), None)
@@ -150,12 +167,16 @@ class _Draws:
             values[name] = np.where(placed, values[name], fresh)
 
     def _place(self, value: Array, test: Expr, var: Var) -> Array | None:
-        """Dims `(*batch, *test.axes)` as `(*batch, *axes of var or 1)`; None if the test has an axis that it lacks."""
-        if not set(test.axes) <= set(var.axes):
+        """Dims `(*batch, *test.axes)` as `(*batch, *axes of var or 1)`; None unless the test says where each goes."""
+        indices = {node.index for node in nodes(test) if isinstance(node, Ref) and node.name == var.name}
+        named = {tuple(axis if axis in test.axes else None for axis in index) for index in indices}
+        complete = [axes for axes in named if set(test.axes) <= set(axes)]
+        if len(complete) != 1:
             return None
-        order = [axis for axis in var.axes if axis in test.axes]
+        (axes,) = complete
+        order = [axis for axis in axes if axis in test.axes]
         value = value.transpose(0, 1, 2, *(3 + test.axes.index(axis) for axis in order))
-        missing = tuple(3 + place for place, axis in enumerate(var.axes) if axis not in order)
+        missing = tuple(3 + place for place, axis in enumerate(axes) if axis not in order)
         return np.expand_dims(value, missing)
 
     def _read(self, expr: Expr) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from recc.passes.analyse import Proof, analyse
 from recc.structures.base import Structure, Values
 from recc.structures.block import Block
+from recc.structures.block_low_rank import BlockLowRank
 from recc.structures.constant import Constant
 from recc.structures.coupled import Coupled
 from recc.structures.dense import Dense
@@ -18,9 +19,11 @@ from recc.structures.diagonal import Diagonal
 from recc.structures.diagonal_low_rank import DiagonalLowRank
 from recc.structures.identity import Identity
 from recc.structures.identity_low_rank import IdentityLowRank
+from recc.structures.pencil import Pencil
 from recc.structures.polynomial import Polynomial
 from recc.structures.product import Product
 from recc.structures.scalar import Scalar
+from recc.structures.scaled_matrix import ScaledMatrix
 from tests.analysis.measure import Array, Step, spec
 
 SIZES = {"K": 3, "V": 2, "N": 4, "M": 2}
@@ -59,7 +62,7 @@ EXAMPLES = (
     Example(
         "input a[K], k[K], w[K], v[V]\nstate S[K, V]\nS = a * S + outer(k, w @ S) + outer(k, v)",
         DiagonalLowRank,
-        "diagonal plus rank 1",
+        "diagonal + rank 1",
         {"diagonal": "a", "rows": "k", "columns": "w"},
         "5*K**2",
     ),
@@ -70,6 +73,27 @@ EXAMPLES = (
         "block-diagonal over N, dense over K",
         {"matrix": "A"},
         "2*K**3*N",
+    ),
+    Example(
+        "input a, b, x[K]\nparam A[K, K]\nstate h[K]\nh = a * h + b * (A @ h) + x",
+        Pencil,
+        "scaled identity + scaled constant matrix over K",
+        {"scale": "a", "weight": "b", "matrix": "A"},
+        "2*K**3",
+    ),
+    Example(
+        "input a[K], x[K]\nparam A[K, K]\nstate h[K]\nh = a * (A @ h) + x",
+        ScaledMatrix,
+        "constant matrix over K x diagonal over K",
+        {"after": "a", "matrix": "A"},
+        "2*K**3",
+    ),
+    Example(
+        "input a[K], b[K], x[K]\nparam A[K, K]\nstate h[K]\nh = a * (A @ (b * h)) + x",
+        ScaledMatrix,
+        "diagonal over K x constant matrix over K x diagonal over K",
+        {"after": "a", "before": "b", "matrix": "A"},
+        "2*K**3",
     ),
 )
 
@@ -110,6 +134,34 @@ def test_blocks_between_states() -> None:
     for row, target in enumerate("xy"):
         for column, source in enumerate("xy"):
             assert np.allclose(whole[row, :, column], step.jacobian(target, source, ("x", "y")))
+
+
+def test_momentum_is_blocks_and_a_low_rank_term() -> None:
+    recurrence = spec(
+        "input k[K], v[V], a, b\nstate M[K, V], S[K, V]\nS = a * S - outer(k, k @ M - v)\nM = b * M + S",
+    )
+    (component,) = analyse(recurrence).components
+    assert isinstance(component.verdict, Proof)
+    structure = component.verdict.structure
+    assert isinstance(structure, BlockLowRank) and structure.text == "2x2 block + rank 1"
+    step = Step(recurrence, np.random.default_rng(5), SIZES)
+    k, a, b = step.env["k"], step.env["a"], step.env["b"]
+    values = {
+        "block": np.array([[b, a], [0, a]]).reshape(structure.shapes(SIZES)["block"]),
+        "rows": -np.stack([k, k])[None],
+        "columns": np.stack([k, 0 * k])[None],
+    }
+    assert {name: value.shape for name, value in values.items()} == structure.shapes(SIZES)
+    whole = structure.dense(values, SIZES)
+    for row, target in enumerate("MS"):
+        for column, source in enumerate("MS"):
+            assert np.allclose(whole[row, :, :, column], step.jacobian(target, source, ("M", "S")))
+
+
+def test_coupled_terms_that_are_not_separable_are_dense() -> None:
+    text = "input A[K, K], k[K], v[V], a\nstate M[K, V], S[K, V]\nS = a * S - A @ M\nM = M + S + outer(k, v)"
+    (component,) = analyse(spec(text)).components
+    assert isinstance(component.verdict, Proof) and isinstance(component.verdict.structure, Coupled)
 
 
 def test_product_of_stages_is_the_jacobian() -> None:
@@ -162,6 +214,15 @@ def test_laws_of_closed_structures(structure: Any) -> None:
     assert all(np.allclose(left[name], right[name]) for name in left)
     x = rng.standard_normal(product.shape[-1])
     assert np.allclose(product @ x, square(a) @ (square(b) @ x))
+
+
+def test_pencils_commute() -> None:
+    structure = next(found(example)[0] for example in EXAMPLES if example.family is Pencil)
+    rng = np.random.default_rng(17)
+    first, second = draw(structure, rng), draw(structure, rng)
+    second["matrix"] = first["matrix"]
+    a, b = structure.dense(first, SIZES), structure.dense(second, SIZES)
+    assert structure.commuting and np.allclose(a @ b, b @ a)
 
 
 @pytest.mark.parametrize("family", [IdentityLowRank, DiagonalLowRank])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,23 @@ import torch
 from torch import Tensor
 
 import recc
-from recc.compiler import front
+from recc.ir.nodes import Ref
+from recc.ir.traverse import nodes
 from recc.passes.analyse import analyse
-from recc.passes.lower_scan import is_scannable
+from recc.passes.methods import admitted
 from tests.references import CORE, NAMES, load, random_case
 from tests.references.ports import SIZES, Arrays
-
-SPECS = Path(__file__).parent.parent.parent / "specs"
 
 
 @cache
 def function(name: str) -> Callable[..., Any]:
-    return recc.load(SPECS / f"{name}.rec")
+    return recc.load(name)
 
 
 @cache
 def methods(name: str) -> tuple[str, ...]:
-    recurrence = front(SPECS / f"{name}.rec").recurrences[0]
-    return ("sequential", "scan") if is_scannable(analyse(recurrence)) else ("sequential",)
+    recurrence = recc.check(name).recurrences[0]
+    return admitted(recurrence, analyse(recurrence))
 
 
 def each(names: Sequence[str] = NAMES) -> list[Any]:
@@ -48,7 +46,21 @@ def name_and_method(names: Sequence[str] = NAMES, quick: bool = False) -> list[A
 def is_complex(name: str) -> bool:
     """Whether any variable of a spec is complex."""
     ports = load(name).SHAPES
-    return any(port.domain == "complex" for kind in ports.values() for port in kind.values())
+    return any(port.complex for kind in ports.values() for port in kind.values())
+
+
+@cache
+def still(name: str) -> frozenset[int]:
+    """Places among a problem's tensors that nothing is differentiated by: params that only a start reads, and states
+    that count."""
+    ports, recurrence = load(name).SHAPES, recc.check(name).recurrences[0]
+    results = (*recurrence.updates, *(output.expr for output in recurrence.outputs))
+    exprs = (*(let.expr for let in recurrence.lets), *results)
+    read = {node.name for expr in exprs for node in nodes(expr) if isinstance(node, Ref)}
+    params, states = list(ports["params"]), list(ports["states"].values())
+    first, second = len(ports["inputs"]), len(ports["inputs"]) + len(params)
+    unread = [first + place for place, param in enumerate(params) if param not in read]
+    return frozenset([*unread, *(second + place for place, port in enumerate(states) if port.whole)])
 
 
 def marks(name: str) -> tuple[Any, ...]:

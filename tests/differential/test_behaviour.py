@@ -15,7 +15,6 @@ from torch.testing import assert_close
 
 import recc
 from tests.differential.problems import (
-    SPECS,
     Problem,
     call,
     call_flat,
@@ -146,8 +145,7 @@ def test_the_same_bits_twice(name: str, method: str) -> None:
 
 @pytest.mark.parametrize("name", each())
 def test_the_same_bytes_twice(name: str) -> None:
-    path = SPECS / f"{name}.rec"
-    assert recc.compile(path) == recc.compile(path)
+    assert recc.compile(name) == recc.compile(name)
 
 
 def test_the_same_bytes_in_another_process() -> None:

@@ -13,7 +13,7 @@ from recc.backends.torch.interface import Choices
 from recc.backends.torch.module import Origin, emit_module
 from recc.ir.nodes import Recurrence
 from recc.passes.analyse import analyse
-from recc.passes.lower_scan import is_scannable
+from recc.passes.methods import admitted
 from recc.verify.cases import Caller, plan_cases
 from recc.verify.oracle import Oracle
 from recc.verify.samples import Shape
@@ -25,10 +25,10 @@ LENGTHS = (0, 1, 2, 19, 33)
 def emitted(recurrence: Recurrence) -> tuple[Any, tuple[str, ...]]:
     """The function, and the methods that it admits."""
     analysis = analyse(recurrence)
-    choices = Choices("auto", "torch", "", "random")
+    choices = Choices("auto", "torch", "", "", "random")
     text = emit_module(recurrence, analysis, Origin("random.rec", "0" * 64, "0", "random"), choices)
     module = cache.load("random", cache.key([text], {}), lambda: text)
-    methods = ("sequential", "scan") if is_scannable(analysis) else ("sequential",)
+    methods = admitted(recurrence, analysis)
     return getattr(module, recurrence.name), methods
 
 

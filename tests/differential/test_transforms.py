@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
-from tests.differential.problems import Problem, call_flat, is_complex, name_and_method, problem, random_like
+from tests.differential.problems import Problem, call_flat, is_complex, name_and_method, problem, random_like, still
 from tests.references.ports import TINY
 
 CASES = name_and_method()
@@ -20,6 +20,24 @@ STEP = 1e-6
 
 def tiny(name: str, method: str, T: int = 3) -> Problem:
     return problem(name, method, T, rows=1, sizes=TINY)
+
+
+def moving(given: Problem) -> tuple[int, ...]:
+    return tuple(place for place in range(len(given.tensors)) if place not in still(given.name))
+
+
+def smooth_leaves(given: Problem) -> Problem:
+    """Leaves, of which those that nothing is differentiated by want no gradient."""
+    leaves = given.leaves()
+    for place in still(given.name):
+        leaves.tensors[place].requires_grad_(False)
+    return leaves
+
+
+def directions(given: Problem) -> tuple[Tensor, ...]:
+    """A random direction, along which whole numbers stay."""
+    moves = random_like(given.tensors)
+    return tuple(move * (place not in still(given.name)) for place, move in enumerate(moves))
 
 
 def loss_of(given: Problem) -> Callable[..., Tensor]:
@@ -34,7 +52,7 @@ def loss_of(given: Problem) -> Callable[..., Tensor]:
 
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_gradcheck(name: str, method: str) -> None:
-    given = tiny(name, method).leaves()
+    given = smooth_leaves(tiny(name, method))
     assert gradcheck(
         lambda *tensors: call_flat(given.with_tensors(tensors)),
         given.tensors,
@@ -45,7 +63,7 @@ def test_gradcheck(name: str, method: str) -> None:
 
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_gradgradcheck(name: str, method: str) -> None:
-    given = tiny(name, method, 2).leaves()
+    given = smooth_leaves(tiny(name, method, 2))
     assert gradgradcheck(
         lambda *tensors: call_flat(given.with_tensors(tensors)), given.tensors, fast_mode=True, check_rev_over_rev=True
     )
@@ -54,14 +72,14 @@ def test_gradgradcheck(name: str, method: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_every_element_of_the_jacobian(name: str, method: str) -> None:
-    given = tiny(name, method).leaves()
+    given = smooth_leaves(tiny(name, method))
     assert gradcheck(lambda *tensors: call_flat(given.with_tensors(tensors)), given.tensors, check_forward_ad=True)
 
 
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_jvp_is_a_difference(name: str, method: str) -> None:
     given = tiny(name, method, 5)
-    moves = random_like(given.tensors)
+    moves = directions(given)
     got = torch.func.jvp(lambda *tensors: call_flat(given.with_tensors(tensors)), given.tensors, moves)[1]
     ahead = call_flat(given.with_tensors([t + STEP * m for t, m in zip(given.tensors, moves, strict=True)]))
     behind = call_flat(given.with_tensors([t - STEP * m for t, m in zip(given.tensors, moves, strict=True)]))
@@ -73,13 +91,13 @@ def test_jvp_is_a_difference(name: str, method: str) -> None:
 def test_hessian_vector_products(name: str, method: str) -> None:
     """Forward over reverse and reverse over reverse, against a difference of gradients."""
     given = tiny(name, method, 4)
-    loss, moves = loss_of(given), random_like(given.tensors)
-    places = tuple(range(len(given.tensors)))
+    loss, moves, places = loss_of(given), directions(given), moving(given)
     gradient = torch.func.grad(loss, places)
     forward = torch.func.jvp(gradient, given.tensors, moves)[1]
-    leaves = given.leaves().tensors
-    first = torch.autograd.grad(loss(*leaves), leaves, create_graph=True)
-    reverse = torch.autograd.grad(first, leaves, moves)
+    leaves = smooth_leaves(given).tensors
+    wanted = [leaves[place] for place in places]
+    first = torch.autograd.grad(loss(*leaves), wanted, create_graph=True)
+    reverse = torch.autograd.grad(first, wanted, [moves[place] for place in places])
     ahead = gradient(*(t + STEP * m for t, m in zip(given.tensors, moves, strict=True)))
     behind = gradient(*(t - STEP * m for t, m in zip(given.tensors, moves, strict=True)))
     for a, b, up, down in zip(forward, reverse, ahead, behind, strict=True):

@@ -269,7 +269,7 @@ def permanent(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, lets=tuple(replace(let, temporary=False) for let in recurrence.lets))
 
 
-@pytest.mark.parametrize("path", sorted(SPECS.glob("*.rec")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SPECS.rglob("*.rec")), ids=lambda path: path.stem)
 def test_every_spec_comes_back(path: Path) -> None:
     recurrence = read(path.read_text(encoding="utf-8"))
     assert check(recurrence) == []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from recc.catalogue import shipped
 from recc.compiler import front
 from recc.ir.interpreter import run
 from recc.ir.nodes import Recurrence, Size
@@ -17,7 +16,6 @@ from tests.passes.slopes import Point, Slopes, assert_agree, slopes, without_tot
 from tests.references import NAMES, random_case
 from tests.references.ports import SIZES
 
-SPECS = Path(__file__).parent.parent.parent / "specs"
 MORE_SIZES: dict[Size, int] = {"C": 2, "X": 4, "N": 3, "M": 2, "E": 2}
 ROWS, STEPS = 3, 4
 TWICE = [(outer, inner) for outer in (adjoint, tangent) for inner in (adjoint, tangent)]
@@ -95,7 +93,7 @@ OTHERS = {
 
 def spec_point(name: str, rng: np.random.Generator) -> tuple[Recurrence, Point]:
     """Different values in each row; the state is the one that some steps lead to."""
-    recurrence = front(SPECS / f"{name}.rec").recurrences[0]
+    recurrence = front(shipped()[name]).recurrences[0]
     cases = [random_case(name, STEPS + 2, SIZES, rng) for _ in range(ROWS)]
     inputs = {n: np.stack([case[0][n] for case in cases]) for n in cases[0][0]}
     params = {n: np.stack([case[1][n] for case in cases]) for n in cases[0][1]}

@@ -16,7 +16,7 @@ import numpy as np
 
 from .ports import Arrays, draw
 
-OTHER = {"__init__", "functions", "ports"}
+OTHER = {"__init__", "functions", "layers", "ports"}
 NAMES = tuple(path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in OTHER)
 
 # One of every kind: these are tested in every respect, every time. The others' finer points are slow tests.

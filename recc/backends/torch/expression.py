@@ -16,6 +16,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Reduce,
     Ref,
@@ -110,10 +111,15 @@ class Printer:
     numbers: set[str] = field(default_factory=set)
     used_sizes: dict[str, None] = field(default_factory=dict)
     needs_like: bool = False
+    solved: Callable[[Printer, Fixpoint], Text] | None = None
 
     def aligned(self, expr: Expr, axes: tuple[Axis, ...], binds: int = 0) -> str:
         """An expression's code with exactly these axes, size 1 along those that it is constant along."""
         return self.placed(self.text(expr), axes).at(binds)
+
+    def tensor(self, expr: Expr, axes: tuple[Axis, ...]) -> str:
+        """`aligned`, also for what is a Python number."""
+        return self._tensor(self.text(expr), axes)
 
     def text(self, expr: Expr) -> Text:
         """An expression's code, in whatever order of axes comes naturally."""
@@ -218,11 +224,11 @@ class Printer:
             case "not":
                 return Text(f"~{x.at(SIGN)}", x.axes, SIGN)
             case "real" | "imag":
-                return Text(f"{x.at(ATOM)}.{op}", x.axes)
-            case "conj":
-                return Text(
-                    f"{x.at(ATOM)}.conj().resolve_conj()", x.axes
-                )  # a lazy one is resolved again in each product
+                return Text(f"{x.at(ATOM)}.{op}", x.axes, number=x.number)
+            case "conj" if x.number:
+                return Text(f"{x.at(ATOM)}.conjugate()", number=True)
+            case "conj":  # a lazy one is resolved again in each product
+                return Text(f"{x.at(ATOM)}.conj().resolve_conj()", x.axes)
             case "softplus" if not x.number:
                 # torch's own threshold of 20 costs digits of float64
                 return Text(f"torch.nn.functional.softplus({x.code}, threshold=40.0)", x.axes)
@@ -245,6 +251,8 @@ class Printer:
         left, right = self.text(x), self.text(y)
         if op in ("max", "min", "logaddexp"):
             return self._extremum(node, op, left, right)
+        if op == "floordiv":  # constant in pieces, but torch has no derivative for it
+            left, right = (t if t.number else replace(t, code=f"{t.at(ATOM)}.detach()", binds=ATOM) for t in (left, right))
         symbol, binds = OPERATORS[op]
         number = left.number and right.number
         axes = self._order(node.axes)
@@ -300,6 +308,8 @@ class Printer:
         condition = self.placed(chosen, axes)
         if left.number and right.number:
             return self._choice_of_numbers(condition, left, right)
+        if left.complex != right.complex:  # torch.where promotes, but its derivative does not
+            left, right = (side if side.number else self.as_complex(side) for side in (left, right))
         sides = [self.placed(side, axes).code for side in (left, right)]
         return Text(f"torch.where({condition.code}, {sides[0]}, {sides[1]})", axes)
 
@@ -425,6 +435,8 @@ class Printer:
                 return Text(f"fold_windows({text.code}, {rest.index(axis) - len(rest)}, wrap={wrap})", rest)
             case Solve(matrix, rhs, row, col):
                 return self._solve(expr, matrix, rhs, row, col)
+            case Fixpoint() if self.solved is not None:
+                return self.solved(self, expr)
             case _:
                 raise AssertionError(f"no text for {type(expr).__name__}")
 
@@ -433,11 +445,15 @@ class Printer:
         return text.axes.index(axis) - len(text.axes)
 
     def _solve(self, node: Solve, matrix: Expr, rhs: Expr, row: Axis, col: Axis) -> Text:
-        batch = tuple(axis for axis in node.axes if axis != col)
+        right_sides = tuple(axis for axis in rhs.axes if axis != row and axis not in matrix.axes)[-1:]
+        batch = tuple(axis for axis in node.axes if axis != col and axis not in right_sides)
         sides = [self.text(matrix), self.text(rhs)]
         if sides[0].complex != sides[1].complex:
             sides = [self.as_complex(side) for side in sides]
         left = self.placed(sides[0], (*batch, row, col)).code
+        if right_sides:  # one factorisation for all of them
+            right = self.placed(sides[1], (*batch, row, *right_sides)).code
+            return self._permuted(Text(f"torch.linalg.solve({left}, {right})", (*batch, col, *right_sides)), node.axes)
         right = self.placed(sides[1], (*batch, row)).at(ATOM)
         solved = Text(f"torch.linalg.solve({left}, {right}[..., None])[..., 0]", (*batch, col))
         return self._permuted(solved, node.axes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from recc.backends.torch.expression import ATOM, Printer, Text, Views
 from recc.backends.torch.names import one_line, python_name
 from recc.diagnostics import NOWHERE
-from recc.ir.nodes import Axis, Binary, Expr, Let, Reduce, Size, Unary, Var
+from recc.ir.nodes import Axis, Binary, Expr, Fixpoint, Let, Reduce, Size, Unary, Var
 from recc.ir.traverse import names
 
 WIDEST_TUPLE = 100
@@ -41,12 +41,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class Context:
-    """What the functions of a module share: sizes known when compiling, the usual order of the others in a value, and
-    the helpers that any of them uses."""
+    """What the functions of a module share: sizes known when compiling, the usual order of the others in a value, the
+    helpers that any of them uses, and what prints their fixed points."""
 
     sizes: dict[str, int]
     ranks: dict[Size, int]
     helpers: set[str] = field(default_factory=set)
+    solved: Callable[[Printer, Fixpoint], Text] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def write(
     """The body of a function that computes groups of results from definitions, and (of `finish`) totals over time.
 
     With `views`, values that only insert a dimension into a variable are noted there, to be made once for all steps."""
-    printer = Printer(python_name, context.sizes, context.ranks, context.helpers, views)
+    printer = Printer(python_name, context.sizes, context.ranks, context.helpers, views, solved=context.solved)
     exprs = [result.expr for group in groups for result in group] + [expr for expr, _ in totals or ()]
     needed = _needed(lets, exprs)
     lines = []

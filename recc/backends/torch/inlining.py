@@ -6,14 +6,30 @@ import ast
 from functools import lru_cache
 from importlib.resources import files
 
-MODULES = ("program", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
+MODULES = (
+    "program",
+    "tiles",
+    "autograd",
+    "linear_systems",
+    "convolution",
+    "packing",
+    "arguments",
+    "native_build",
+    "native",
+    "operator",
+    "promises",
+    "call",
+)
 
 
-@lru_cache(maxsize=1)
-def runtime_source() -> tuple[str, frozenset[str], frozenset[str]]:
-    """The runtime's code without its imports, the import lines it needs, and the names it defines."""
+FIXED_POINTS = ("fixed_point",)  # what only a module with fixed points needs
+
+
+@lru_cache(maxsize=2)
+def runtime_source(modules: tuple[str, ...] = MODULES) -> tuple[str, frozenset[str], frozenset[str]]:
+    """The code of modules of the runtime without their imports, the import lines they need, and the names they define."""
     bodies, imports, defined = [], set(), set()
-    for name in MODULES:
+    for name in modules:
         text = files("recc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8")
         tree = ast.parse(text)
         lines = text.splitlines()

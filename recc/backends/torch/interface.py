@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 
+from recc.backends.cpu.module import NativeText
 from recc.backends.torch.names import harmless, public_name
 from recc.backends.torch.program import PrintedProgram
 from recc.backends.torch.promises import promised
@@ -15,15 +16,19 @@ from recc.passes.cost import CALL_SECONDS, ELEMENT_SECONDS, Cost
 
 @dataclass(frozen=True)
 class Choices:
-    """What the compiler decided: the default method and backend, why there is no scan (if so), what `explain` says."""
+    """What the compiler decided: the default method and backend, why there is no scan and no convolution (if so), what
+    `explain` says."""
 
     method: str
     backend: str
     refusal: str
+    no_convolution: str
     explanation: str
 
 
-def print_interface(recurrence: Recurrence, programs: dict[str, PrintedProgram], choices: Choices) -> str:
+def print_interface(
+    recurrence: Recurrence, programs: dict[str, PrintedProgram], choices: Choices, native: NativeText
+) -> str:
     """Named tuples, the specification, the callable with `step`, `initial_state` and `explain`."""
     outputs = tuple(item.var for item in recurrence.outputs)
     states = tuple(state.var for state in recurrence.states)
@@ -31,7 +36,7 @@ def print_interface(recurrence: Recurrence, programs: dict[str, PrintedProgram],
     parts = [_named_tuple(f"{title}Outputs", outputs, "outputs"), _named_tuple(f"{title}State", states, "states")]
     parts.append(_cost(programs["primal"].costs))
     parts.append(f"EXPLANATION = {_literal(choices.explanation)}")
-    parts.append(_spec(recurrence, programs, title, choices))
+    parts.append(_spec(recurrence, programs, title, choices, native))
     parts += [_function(recurrence, choices), _step(recurrence), _initial_state(recurrence)]
     name = recurrence.name
     parts.append(
@@ -65,8 +70,8 @@ def _cost(costs: tuple[Cost, Cost]) -> str:
         "def estimate(sizes, steps, rows):\n"
         '    """Seconds that a sequential walk and a scan should take: calls, and elements that they touch."""\n'
         f"{head}" + "\n".join(lines) + "\n"
-        "    depth = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)\n"
-        "    return steps * (once[0] + once[1]), depth * scanned[0] + steps * scanned[1]"
+        "    dependent = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)\n"
+        "    return steps * (once[0] + once[1]), dependent * scanned[0] + steps * scanned[1]"
     )
 
 
@@ -74,7 +79,9 @@ def _size(size: str | int) -> str:
     return str(size)
 
 
-def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: str, choices: Choices) -> str:
+def _spec(
+    recurrence: Recurrence, programs: dict[str, PrintedProgram], title: str, choices: Choices, native: NativeText
+) -> str:
     ports = {
         "inputs": recurrence.inputs,
         "params": recurrence.params,
@@ -94,7 +101,13 @@ def _spec(recurrence: Recurrence, programs: dict[str, PrintedProgram], title: st
         rest.append(f"    states_type={title}State,")
     if choices.refusal:
         rest.append(f"    refusal={_literal(choices.refusal)},")
+    if choices.no_convolution:
+        rest.append(f"    no_convolution={_literal(choices.no_convolution)},")
     rest.append("    cost=estimate,")
+    if native.source:
+        rest += ["    native=NATIVE,", f"    native_sizes={native.sizes!r},"]
+    elif native.reason:
+        rest.append(f"    no_native={_literal(native.reason)},")
     tests = promised(recurrence)
     if tests:
         texts = ", ".join(_literal(text) for text, _ in tests)

@@ -6,12 +6,14 @@ import ast
 import hashlib
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from recc.backends.cpu.module import print_native
+from recc.backends.torch.fixpoint import Fixpoints
 from recc.backends.torch.functions import Argument, Context, Result, slots, write
-from recc.backends.torch.inlining import bound_names, merged_imports, runtime_source
+from recc.backends.torch.inlining import FIXED_POINTS, bound_names, merged_imports, runtime_source
 from recc.backends.torch.interface import Choices, print_interface
 from recc.backends.torch.names import FRAME, harmless, is_reserved
 from recc.backends.torch.program import print_program
@@ -41,21 +43,34 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
     source, imports, defined = runtime_source()
+    defined |= runtime_source(FIXED_POINTS)[2]
     _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
     shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
     context = Context(dict(recurrence.sizes), _ranks(recurrence))
+    fixpoints = Fixpoints(context, recurrence.name)
+    context = replace(context, solved=fixpoints)
     scanned = is_scannable(analysis)
-    programs = {"primal": print_program(guard(recurrence), analysis if scanned else None, "primal", shapes, context)}
-    for name, derived in (("adjoint", guard(adjoint(recurrence))), ("tangent", guard(tangent(recurrence)))):
+    proved = analysis if scanned else None
+    derivative = guard(adjoint(recurrence))
+    programs = {"primal": print_program(guard(recurrence), proved, "primal", shapes, context, convolved=True)}
+    for name, derived in (("adjoint", derivative), ("tangent", guard(tangent(recurrence)))):
         programs[name] = print_program(derived, analyse(derived) if scanned else None, name, shapes, context)
     promises = _promises(recurrence, context)
     equations = [_section(title, programs[name].text) for name, title in PARTS]
     equations.append(
         _section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises]))
     )
+    native = print_native(recurrence, guard(recurrence), derivative, choices.backend)
+    native_section = [_section("Native: the same equations in C", native.literal)] if native.source else []
     helpers = _helpers(context.helpers)
-    interface = print_interface(recurrence, programs, choices)
-    body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), interface])
+    if fixpoints.functions:
+        solving, more, _ = runtime_source(FIXED_POINTS)
+        imports |= more
+        source = f"{source}\n\n\n{solving}"
+        steps = "\n\n\n".join(fixpoints.functions.values())
+        helpers.append(_section("Fixed points: what is repeated until it stays as it is", steps))
+    interface = print_interface(recurrence, programs, choices, native)
+    body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), *native_section, interface])
     key = hashlib.sha256(body.encode()).hexdigest()[:16]
     body = body.replace('key="KEY"', f'key="{key}"')
     used = imports | {"import math", "from typing import NamedTuple"}
@@ -63,7 +78,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     return f"{head}\n\n{body}\n"
 
 
-OWN_NAMES = frozenset({"start", "promises", "estimate", "NamedTuple"})
+OWN_NAMES = frozenset({"start", "NATIVE", "promises", "estimate", "NamedTuple"})
 PARTS = (
     ("primal", "Equations"),
     ("adjoint", "Adjoint: the gradient, a recurrence that runs backwards in time"),
@@ -79,7 +94,7 @@ def _check_names(recurrence: Recurrence, defined: frozenset[str]) -> None:
         message = f"a generated module needs the name `{name}` for itself"
         found.append(Diagnostic("E395", message, span, hints=(f"give the {what} another name",)))
 
-    own = recurrence.name in defined or re.match("(primal|adjoint|tangent)_", recurrence.name)
+    own = recurrence.name in defined or re.match("(primal|adjoint|tangent|step_of)_", recurrence.name)
     if own or is_reserved(recurrence.name):
         refuse("recurrence", recurrence.name, recurrence.span)
     seen: set[Size] = set()

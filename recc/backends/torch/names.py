@@ -8,9 +8,9 @@ import keyword
 # What functions of an emitted module call their own: arguments, modules, helpers, and the locals of their frames.
 RESERVED = frozenset(
     "torch math like inputs params constants state prepared kept earlier transition offset sizes leading dtype device "
-    "complex_dtype rows steps once scanned depth batch_size lanes size number SPEC EXPLANATION Tensor call step_call "
-    "initial_state "
-    "count_trailing_zeros windows fold_windows".split()
+    "complex_dtype rows steps once scanned dependent batch_size lanes size number SPEC EXPLANATION Tensor call "
+    "step_call initial_state "
+    "count_trailing_zeros windows fold_windows unknown given solve_fixed_point".split()
 )
 OPTIONS = frozenset("initial_state output_final_state cu_seqlens reverse method backend".split())
 # Names that the functions which users call have for themselves.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from recc.backends.torch.convolution import convolution_value, render_response, response_body
 from recc.backends.torch.expression import Views
 from recc.backends.torch.functions import Argument, Body, Context, Result, Slot, slots, write
 from recc.backends.torch.names import python_name
@@ -12,6 +13,8 @@ from recc.ir.nodes import Arange, Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import names, nodes, symbolic_sizes
 from recc.passes.analyse import Analysis
 from recc.passes.cost import Cost, cost_of
+from recc.passes.hoist import hoist
+from recc.passes.lower_convolution import ConvolutionPlan, lower_convolution
 from recc.passes.lower_scan import LevelPlan, lower_scan
 from recc.passes.order_axes import order_axes
 from recc.passes.schedule import Schedule, Shapes, schedule
@@ -51,16 +54,28 @@ class Crossing:
 
 
 def print_program(
-    recurrence: Recurrence, analysis: Analysis | None, prefix: str, shapes: Shapes, context: Context
+    recurrence: Recurrence,
+    analysis: Analysis | None,
+    prefix: str,
+    shapes: Shapes,
+    context: Context,
+    convolved: bool = False,
 ) -> PrintedProgram:
-    """All functions of a recurrence, their names starting with `prefix`; without an analysis it has no scan."""
+    """All functions of a recurrence, their names starting with `prefix`; without an analysis it has no scan.
+
+    If it is to be `convolved`, what convolutions need is printed where the step admits it."""
     plan = schedule(order_axes(recurrence, context.ranks), shapes)
+    levels = lower_scan(_stepwise(plan), analysis) if analysis is not None else ()
+    plan, levels = hoist(plan, levels, shapes, frozenset(let.name for let in (*_loose(plan), *plan.step)))
     views = _views(plan)
     step = _step(plan, views, context)
-    levels = lower_scan(_stepwise(plan), analysis) if analysis is not None else ()
     bodies = [_level(level, plan, views, context) for level in levels]
     finish = _finish(plan, context)
-    crossing = _crossing(plan, views, (step, *(body.compose for body in bodies), *(b.begin for b in bodies)), finish)
+    found = lower_convolution(plan) if convolved else None
+    convolution = found if isinstance(found, ConvolutionPlan) else None
+    response = [response_body(convolution, _loose(plan), context)] if convolution is not None else []
+    walked = (step, *(body.compose for body in bodies), *(b.begin for b in bodies))
+    crossing = _crossing(plan, views, walked, (finish,), tuple(response))
     texts = [
         _constants(plan, crossing, prefix, context),
         _prepare(plan, crossing, prefix, context),
@@ -72,16 +87,23 @@ def print_program(
         own = f"{prefix}_{number}" if len(levels) > 1 else prefix
         texts += _render_level(body, plan, crossing, own)
         values.append(_level_value(body.plan, plan, own))
-    return PrintedProgram("\n\n\n".join(texts), _program_value(prefix, values, crossing), _costs(plan, levels))
+    solved = ""
+    if convolution is not None:
+        texts.append(render_response(response[0], convolution, crossing.prepared, crossing.constants, prefix))
+        solved = convolution_value(convolution, crossing.prepared, prefix)
+    value = _program_value(prefix, values, crossing, solved)
+    return PrintedProgram("\n\n\n".join(texts), value, _costs(plan, levels))
 
 
-def _program_value(prefix: str, levels: list[str], crossing: Crossing) -> str:
+def _program_value(prefix: str, levels: list[str], crossing: Crossing, convolution: str) -> str:
     names = [f"{prefix}_{stage}" for stage in ("constants", "prepare", "step", "finish")]
     lines = [f"{name}," for name in names]
     if levels:
         lines += ["levels=(", *(f"    {level}," for level in levels), "),"]
     if crossing.read < len(crossing.prepared.slots):
         lines.append(f"read={crossing.read},")
+    if convolution:
+        lines += f"convolution={convolution},".splitlines()
     return "\n".join(["Program(", *(f"    {line}" for line in lines), ")"])
 
 
@@ -150,14 +172,18 @@ def _views(plan: Schedule) -> Views:
     return Views({python_name(var.name) for var in constants + prepared}, every)
 
 
-def _crossing(plan: Schedule, views: Views, in_steps: tuple[Body, ...], finish: Body) -> Crossing:
+def _crossing(
+    plan: Schedule, views: Views, in_steps: tuple[Body, ...], finish: tuple[Body, ...], response: tuple[Body, ...]
+) -> Crossing:
     """What later stages read of earlier ones, found in the text of their functions."""
     recurrence = plan.recurrence
     constants, prepared = _before_steps(plan)
     kept = _kept(plan)
     words = set().union(*(body.words for body in in_steps)) | {slot.code for slot in slots(kept)}
-    words |= _carriers(in_steps, tuple(state.var for state in recurrence.states), prepared + constants)
-    late = finish.words | _carriers((finish,), kept, prepared + constants)
+    states = tuple(state.var for state in recurrence.states)
+    words |= _carriers(in_steps, states, prepared + constants)
+    late = set().union(*(body.words for body in finish + response))
+    late |= _carriers(finish, kept, prepared + constants) | _carriers(response, states, prepared + constants)
     early = _prepare_words(plan)
     made = [Slot(name, code, None) for code, name in views.made.items() if name in words]
     bases = {slot.name: views.bases[slot.code] for slot in made}
@@ -255,12 +281,12 @@ def _level(level: LevelPlan, plan: Schedule, views: Views, context: Context) -> 
     own = tuple(variables[name] for name in level.states)
     compose = order_axes(level.compose, context.ranks)
     results = _updates(compose.states, compose.updates)
-    count, blocks = len(level.earlier), len(level.blocks)
+    count, blocks = len(level.earlier), len(level.parts)
     groups = (results[:count], results[count : count + blocks], results[count + blocks :])
     advance = tuple(Result(expr, var.axes, var) for expr, var in zip(level.advance, own, strict=True))
     return LevelBodies(
         level,
-        begin=write(context, (), _neutral(level, own, variables)),
+        begin=write(context, (), _neutral(level, variables)),
         compose=write(context, compose.lets, groups, views=views),
         advance=write(context, (), (advance,)),
     )
@@ -270,11 +296,12 @@ def _render_level(bodies: LevelBodies, plan: Schedule, crossing: Crossing, prefi
     level = bodies.plan
     variables = {state.name: state.var for state in plan.recurrence.states}
     own = tuple(variables[name] for name in level.states)
-    offsets = tuple(replace(var, name=name) for var, name in zip(own, level.offsets, strict=True))
-    transition = Argument("transition", slots(tuple(block.var for block in level.blocks)))
+    shifted = tuple(variables[name] for name in level.shifted)
+    offsets = tuple(replace(var, name=name) for var, name in zip(shifted, level.offsets, strict=True))
+    transition = Argument("transition", slots(tuple(part.var for part in level.parts)))
     state = Argument("state", slots(own))
     earlier = Argument("earlier", slots(tuple(variables[name] for name in level.earlier)))
-    walked = (earlier, transition, Argument("offset", slots(own)), crossing.stepwise, crossing.constants)
+    walked = (earlier, transition, Argument("offset", slots(shifted)), crossing.stepwise, crossing.constants)
     return [
         bodies.begin.render(
             f"{prefix}_begin",
@@ -290,15 +317,11 @@ def _render_level(bodies: LevelBodies, plan: Schedule, crossing: Crossing, prefi
     ]
 
 
-def _neutral(level: LevelPlan, own: tuple[Var, ...], variables: dict[str, Var]) -> tuple[tuple[Result, ...], ...]:
-    """Neutral blocks and neutral offsets, behind the leading dimensions of the states that they belong to."""
-    count = len(level.blocks)
-    blocks = tuple(
-        Result(expr, block.var.axes, variables[block.target], spread=True)
-        for expr, block in zip(level.neutral[:count], level.blocks, strict=True)
-    )
-    zeros = zip(level.neutral[count:], own, strict=True)
-    return blocks, tuple(Result(expr, var.axes, var, spread=True) for expr, var in zeros)
+def _neutral(level: LevelPlan, variables: dict[str, Var]) -> tuple[tuple[Result, ...], ...]:
+    """Neutral parts and offsets, behind the leading dimensions of the states that they belong to."""
+    parts = tuple(Result(part.neutral, part.var.axes, variables[part.state], spread=True) for part in level.parts)
+    zeros = [(expr, variables[name]) for expr, name in zip(level.zeros, level.shifted, strict=True)]
+    return parts, tuple(Result(expr, var.axes, var, spread=True) for expr, var in zeros)
 
 
 def _level_value(level: LevelPlan, plan: Schedule, prefix: str) -> str:

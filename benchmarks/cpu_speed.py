@@ -1,0 +1,120 @@
+"""Times one recurrence by all contenders, forward, and forward and backward: `cpu_speed.py SPEC [--quick] ...`.
+
+Prints JSON, a row for each pass. All are checked against the loop in torch; those with variants are measured with the
+fastest; calls take turns in one process, and arguments change from call to call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy
+import torch
+from cpu_cases import arguments
+from cpu_contenders import Call, Contender, Prepare, contenders
+from cpu_plan import Planned, planned
+from measure import Agreement, Effort, count_bytes, interleaved
+from torch import Tensor
+
+SETS = 2  # of arguments
+BUDGET = 3.0  # seconds for one row, beyond what three rounds take
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("spec")
+    made.add_argument("--quick", action="store_true")
+    made.add_argument("--backend", default="cpu")
+    made.add_argument("--clock", default="wall")
+    options = made.parse_args()
+    case = planned(options.spec, options.quick)
+    effort = Effort(0.0, 2, 2, options.clock) if options.quick else Effort(BUDGET, clock=options.clock)
+    found = contenders(case.spec, case.steps, options.backend)
+    rows = [measured(case, found, part, effort) for part in ("forward", "training")]
+    print(json.dumps(rows, default=asdict))
+
+
+def measured(case: Planned, found: Mapping[str, Contender], part: str, effort: Effort) -> dict[str, Any]:
+    """One row of the results. ValueError if two contenders do not compute the same."""
+    drawn = [arguments(case, seed) for seed in range(SETS)]
+    with torch.no_grad():
+        output = found["recc"].variants[""](drawn[0], None)()
+    cotangent = torch.randn(output.shape, generator=torch.Generator().manual_seed(SETS))
+    upstream = cotangent if part == "training" else None
+    wanted = {name: one for name, one in found.items() if one.trains or part == "forward"}
+    chosen = {name: fastest(one.variants, lambda prepare: prepare(drawn[0], upstream)) for name, one in wanted.items()}
+    calls: dict[str, Call] = {
+        name: in_turn([one.variants[chosen[name]](given, upstream) for given in drawn]) for name, one in wanted.items()
+    }
+    agreement = Agreement(f"{case.spec}, {part}")
+    nbytes = count_bytes(drawn[0]) + count_bytes([output])
+    if part == "forward":
+        calls["add"] = addition(nbytes)
+
+    def check(name: str, result: Any) -> None:
+        if name != "add":
+            agreement(name, as_tensors(result))
+
+    seconds = interleaved(calls, effort, check)
+    rivals = [name for name, one in wanted.items() if one.rival]
+    best = min(rivals, key=lambda name: seconds[name].median)
+    return {
+        "spec": case.spec,
+        "sizes": dict(case.sizes),
+        "steps": case.steps,
+        "pass": part,
+        "bytes": nbytes,
+        "flops": case.flops(),
+        "seconds": seconds,
+        "chosen": {name: label for name, label in chosen.items() if label},
+        "errors": agreement.errors,
+        "best": best,
+        "ratio": seconds[best].median / seconds["recc"].median,
+        "aim": case.forward if part == "forward" else case.training,
+    }
+
+
+def fastest(variants: Mapping[str, Prepare], prepared: Callable[[Prepare], Call]) -> str:
+    """The label of the variant that takes the least time, each run twice after one run that does not count."""
+    if len(variants) == 1:
+        return next(iter(variants))
+    return min(variants, key=lambda label: shortest(prepared(variants[label])))
+
+
+def shortest(call: Call) -> float:
+    seconds = []
+    for _ in range(3):
+        gc.collect()
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def in_turn(calls: list[Call]) -> Call:
+    """One after the other, again and again: the same numbers never twice in a row."""
+    turn = itertools.cycle(calls)
+    return lambda: next(turn)()
+
+
+def addition(nbytes: int) -> Call:
+    """`torch.add` of float32 numbers, into fresh memory as every contender's output is, of `nbytes` in all."""
+    count = max(1, nbytes // 12)
+    return functools.partial(torch.add, torch.ones(count), torch.ones(count))
+
+
+def as_tensors(result: Any) -> tuple[Tensor, ...]:
+    values = result if isinstance(result, tuple) else (result,)
+    return tuple(v if isinstance(v, Tensor) else torch.from_numpy(numpy.array(v)) for v in values)
+
+
+if __name__ == "__main__":
+    main()

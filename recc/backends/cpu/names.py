@@ -1,0 +1,37 @@
+"""Names of a recurrence as identifiers of C that mean nothing else there."""
+
+from __future__ import annotations
+
+import re
+
+# Keywords, macros of the headers that kernels include, and what kernels call their own.
+RESERVED = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
+    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm typeof "
+    "bool true false complex imaginary NULL NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL EXIT_SUCCESS EXIT_FAILURE RAND_MAX "
+    "MB_CUR_MAX MATH_ERRNO MATH_ERREXCEPT errno linux unix "
+    "real other bfloat16 float16 claim origin allocate wrapped scaled eliminate largest smallest bits_of with_bits "
+    "load_pair store_pair power_of_two forward backward step m row t n at shape stride strides data next width bounds "
+    "begin count tile tiles first steps path lane reverse system right col memory states ROWS STEPS REVERSE TILE_STEPS "
+    "LANE_COUNT LANE_RANK LANE_SIZES REAL TILE LANES TILE_LANES LOAD PLACE STORE REAL_BITS".split()
+)
+PATTERNS = re.compile(r"_|(real|load|store|place|to|from|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$")
+
+
+class Names:
+    """Gives every name its identifier, the same one each time; no two names get the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        if name not in self._known:
+            stem = "".join(c if c.isascii() else f"u{ord(c):x}_" for c in name)
+            own = stem.startswith("i_")
+            code = f"{stem}_" if stem in RESERVED or PATTERNS.match(stem) and not own else stem
+            while code in self._taken:
+                code += "_"
+            self._taken.add(code)
+            self._known[name] = code
+        return self._known[name]

@@ -1,0 +1,231 @@
+"""The kernel IR: loop nests over arrays, independent of a target language.
+
+A `Kernel` is the step of a recurrence as a `Block` of sections, each a nest of loops over scalar assignments, together
+with the arrays that it works on. It says what is stored where, which loops are parallel lanes and what is accumulated
+over which loops, so that a backend only has to spell it. Expressions are scalar: axes have become loops.
+
+All nodes are frozen. Loop variables are names; a `Tile` cuts a loop into stretches whose lanes a `Loop` of kind "lanes"
+runs over, so that what is accumulated over outer loops stays in registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from recc.ir.nodes import Size
+
+LoopKind = Literal["plain", "vector", "lanes", "all lanes"]
+Combine = Literal["set", "sum", "max", "min", "any"]
+Storage = Literal["input", "param", "state", "next", "local", "output", "total", "lanes", "scalar"]
+ScalarKind = Literal["real", "bool"]
+
+ROW, COLUMN = "system_row", "system_column"  # what runs over a system of equations
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The position `plus - minus + offset`; `wrap` takes it around the ends of an axis of size `size`."""
+
+    plus: tuple[str | int, ...]
+    minus: tuple[str | int, ...]
+    half: Size | None  # half of this size, rounded down, is taken off (or added, if `negative`)
+    negative: bool
+    size: Size
+
+
+Place: TypeAlias = "str | int | Shift"
+
+
+@dataclass(frozen=True)
+class Number:
+    value: float | int | bool
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A size as a number."""
+
+    size: Size
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a loop stands, as a number."""
+
+    place: Place
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Whether a shifted position is one of its axis."""
+
+    place: Shift
+
+
+@dataclass(frozen=True)
+class Local:
+    """A scalar that was defined before."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of an array. A "lanes" array is indexed by the lane of its tile."""
+
+    array: str
+    at: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A unary or binary operation of the IR, on real numbers."""
+
+    op: str
+    args: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    test: Scalar
+    x: Scalar
+    y: Scalar
+
+
+Scalar: TypeAlias = Number | Extent | Position | Inside | Local | Element | Operation | Choice
+
+
+@dataclass(frozen=True)
+class Define:
+    """A scalar that keeps its value."""
+
+    name: str
+    value: Scalar
+    kind: ScalarKind = "real"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A scalar that is accumulated into, or assigned in an inner block."""
+
+    name: str
+    value: Scalar | None
+    kind: ScalarKind = "real"
+
+
+@dataclass(frozen=True)
+class Accumulators:
+    """One accumulator for each lane of a tile, all with the neutral element of an operation."""
+
+    name: str
+    combine: Combine
+    size: Size
+    kind: ScalarKind = "real"
+
+
+@dataclass(frozen=True)
+class Assign:
+    """`target = value`, or `target` combined with the value."""
+
+    target: Local | Element
+    value: Scalar
+    combine: Combine = "set"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """All positions of an axis; iterations are independent but for the scalars of `reductions`, unless it is "plain".
+
+    "lanes" are those of the tile that is open, "all lanes" as many as the axis' largest tile has."""
+
+    var: str
+    size: Size
+    body: tuple[Statement, ...]
+    kind: LoopKind = "plain"
+    reductions: tuple[tuple[Combine, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Stretches of an axis, of at most as many positions as `weight` accumulators leave registers for."""
+
+    var: str
+    size: Size
+    body: tuple[Statement, ...]
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class SolveSystem:
+    """`out` with `sum over col of matrix[row, col] * out[col] = rhs[row]`, by elimination with pivoting.
+
+    `matrix` and `rhs` are arrays, indexed by the enclosing loops and by `ROW` and `COLUMN`."""
+
+    out: str
+    out_at: tuple[Place, ...]
+    matrix: str
+    matrix_at: tuple[Place, ...]
+    rhs: str
+    rhs_at: tuple[Place, ...]
+    size: Size
+
+
+@dataclass(frozen=True)
+class Section:
+    """Statements that belong together, and the lines of the spec that they come from."""
+
+    body: tuple[Statement, ...]
+    lines: tuple[str, ...] = ()
+
+
+Statement: TypeAlias = Define | Variable | Accumulators | Assign | Loop | Tile | SolveSystem | Section
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of a kernel: where it lives, its sizes in order of storage."""
+
+    name: str
+    storage: Storage
+    sizes: tuple[Size, ...] = ()
+    kind: ScalarKind = "real"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input, param, state, output or total as a caller sees it.
+
+    `parts` names its array, or the arrays of its real and imaginary parts; `order` says which of its axes stands at
+    each place of these arrays."""
+
+    name: str
+    sizes: tuple[Size, ...]
+    parts: tuple[str, ...]
+    order: tuple[int, ...]
+
+    @property
+    def complex(self) -> bool:
+        return len(self.parts) == 2
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One step of a recurrence, and what is computed once before all steps.
+
+    `step` reads inputs, params and states, and writes outputs, the states (in place, unless `separate`: then to
+    arrays of storage "next") and adds to totals."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    params: tuple[Port, ...]
+    states: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    totals: tuple[Port, ...]
+    arrays: tuple[Array, ...]
+    before: tuple[Statement, ...]
+    step: tuple[Statement, ...]
+    separate: bool = False
+
+    def array(self, name: str) -> Array:
+        return next(array for array in self.arrays if array.name == name)

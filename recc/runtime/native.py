@@ -1,0 +1,370 @@
+"""A whole sequence in native code: the C kernels of a recurrence, called on the tensors' own memory.
+
+Rows, that is sequences times lanes, are shared out over as many threads as torch uses. Each row is computed by one
+thread in one order, so that results do not depend on their number.
+"""
+
+import ctypes
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recc.runtime.arguments import Bound
+from recc.runtime.autograd import feature_shape, fit, kind_of
+from recc.runtime.native_build import REPORTED, NativeError, load_library
+from recc.runtime.program import Port, Spec
+from recc.runtime.tiles import Tensors
+
+ELEMENT_TYPES = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
+SHARED_WORK = 2**17  # state elements times steps that are worth waking another thread for
+PATH_BYTES = 2**18  # states of a tile that the backward pass has at hand: they stay in a core's cache
+TILE_STEPS = (8, 64)
+TORCH_SECONDS = 0.01  # what torch must take for native code to be built without being asked for
+LARGE_MATRIX = 2**16  # elements of a matrix that each row reads again at each step: products of matrices are faster
+POOLS: dict[int, ThreadPoolExecutor] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class NativeCall:
+    """What is fixed about one call; `bounds` are those of packed sequences."""
+
+    spec: Spec
+    library: Any
+    rows: int
+    steps: int
+    lanes: tuple[int, ...]
+    sizes: dict[str, int]
+    dtype: torch.dtype
+    out_dtype: torch.dtype
+    bounds: Tensor | None
+    reverse: bool
+    tile: int
+    by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None
+
+    def shape(self, port: Port, leading: tuple[int, int]) -> tuple[int, ...]:
+        return (*leading, *self.lanes, *feature_shape(port, self.sizes))
+
+    def over_time(self) -> tuple[int, int]:
+        return (1, self.steps) if self.bounds is not None else (self.rows, self.steps)
+
+    def tiles(self) -> tuple[tuple[int, int], Tensor | None]:
+        """The leading dimensions of entry states, and the first tile of each packed sequence."""
+        if self.bounds is None:
+            return (self.rows, -(-self.steps // self.tile)), None
+        counts = (self.bounds.diff() + self.tile - 1) // self.tile
+        firsts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        return (1, int(firsts[-1])), firsts
+
+
+class NativeChoice(NamedTuple):
+    """What a user chose, how a call goes, and the same call without native code."""
+
+    method: str
+    backend: str
+    bounds: Tensor | None = None
+    reverse: bool = False
+    by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None = None
+    tile: int | None = None
+
+
+def choose_native(spec: Spec, bound: Bound, choice: NativeChoice) -> NativeCall | None:
+    """The call in native code, or None where torch makes it.
+
+    Raises ValueError or RuntimeError where native code was asked for and cannot be had."""
+    if choice.backend == "torch" or choice.backend == "auto" and not pays(spec, bound):
+        return None
+    name = spec.signature.name
+    refusal = native_refusal(spec, bound, choice.method)
+    if refusal and choice.backend == "cpu":
+        raise ValueError(f"backend: {name} cannot run on 'cpu': {refusal}")
+    if refusal:
+        return None
+    try:
+        return plan_native(spec, bound, choice)
+    except NativeError as error:
+        if choice.backend == "cpu":
+            raise RuntimeError(f"backend: {name} cannot run on 'cpu': {error}") from None
+        warn_without_native(name, error)
+        return None
+
+
+def pays(spec: Spec, bound: Bound) -> bool:
+    """Whether native code is worth building: torch takes long, and no large matrix is read at every step."""
+    if not spec.native or spec.cost is None or 0 in bound.sizes.values():
+        return False
+    for port in spec.signature.params:
+        if len(set(port.axes)) < len(port.axes) and prod(feature_shape(port, bound.sizes)) > LARGE_MATRIX:
+            return False
+    return min(spec.cost(bound.sizes, bound.steps, bound.rows * prod(bound.lanes))) >= TORCH_SECONDS
+
+
+def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
+    """Why a call cannot be made in native code, whatever compiler there is; empty if it can."""
+    tensors = (*bound.x, *bound.w, *bound.s)
+    if not spec.native:
+        return spec.no_native or "the module was compiled without it"
+    if method not in ("auto", "sequential"):
+        return f"it has no method {method!r}"
+    if any(t.device.type != "cpu" for t in tensors):
+        return "tensors are not on the CPU"
+    if any(type(t) is not Tensor and type(t) is not torch.nn.Parameter for t in tensors):
+        return "tensors are of a class of their own"
+    if 0 in bound.sizes.values():
+        return "an axis is empty"
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return "a function transform is active"
+    batched = torch._C._functorch.is_legacy_batchedtensor  # pyright: ignore[reportAttributeAccessIssue]
+    return "a function transform is active" if any(batched(t) for t in tensors) else ""
+
+
+def native_library(spec: Spec, bound: Bound) -> Any:
+    """The library of a recurrence for the sizes and element types of a call. Raises NativeError."""
+    signature = spec.signature
+    real = torch.float64 if bound.dtype == torch.float64 else torch.float32
+    macros = [(macro, str(bound.sizes[size])) for size, macro in spec.native_sizes]
+    macros.append(("REAL_BITS", "64" if real == torch.float64 else "32"))
+    for number, (port, value) in enumerate(zip(signature.inputs, bound.x, strict=True)):
+        kind = "real" if port.complex else ELEMENT_TYPES[value.dtype]
+        macros += [(f"TYPE_IN_{number}", kind), (f"TYPE_GRAD_{number}", kind)]
+    for number, port in enumerate(signature.outputs):
+        macros.append((f"TYPE_OUT_{number}", "real" if port.complex else ELEMENT_TYPES[bound.out_dtype]))
+    key = (spec.key, tuple(macros))
+    if key not in READY:
+        READY[key] = load_library(spec.native, tuple(macros))
+    return READY[key]
+
+
+READY: dict[Any, Any] = {}
+
+
+def warn_without_native(name: str, error: NativeError) -> None:
+    """Says once in a process that torch runs a recurrence instead, and why."""
+    text = str(error)
+    if text not in REPORTED:
+        REPORTED.add(text)
+        warnings.warn(f"{name}: the torch backend is used, not native code: {text}", RuntimeWarning, stacklevel=4)
+
+
+def plan_native(spec: Spec, bound: Bound, choice: NativeChoice) -> NativeCall:
+    """A call in native code. Raises NativeError where there is no library for it."""
+    library = native_library(spec, bound)
+    bounds = None if choice.bounds is None else choice.bounds.to(torch.int64).contiguous()
+    tile = choice.tile
+    if tile is None:
+        elements = sum(prod(feature_shape(p, bound.sizes)) * (1 + p.complex) for p in spec.signature.states)
+        low, high = TILE_STEPS
+        tile = max(low, min(high, PATH_BYTES // max(1, elements * bound.dtype.itemsize)))
+    shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
+    return NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch)
+
+
+def solve_natively(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
+    """Outputs and final states, as one autograd node where a gradient may be asked for."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (*x, *w, *s)):
+        flat: Tensors = SolveNatively.apply(plan, *x, *w, *s)  # pyright: ignore[reportAssignmentType]
+        count = len(plan.spec.signature.outputs)
+        return flat[:count], flat[count:]
+    outputs, finals, _ = run_forward(plan, x, w, s, False)
+    return outputs, finals
+
+
+# --- the library's functions ---
+
+
+def in_memory(tensor: Tensor, port: Port, dtype: torch.dtype) -> Tensor:
+    """A tensor whose features lie one after the other, complex ones in the dtype that is computed in."""
+    if port.complex:
+        tensor = tensor.to(kind_of(port, dtype)).resolve_conj()
+    tensor = tensor.resolve_neg()
+    return tensor if lies_flat(tensor, len(port.axes)) else tensor.contiguous()
+
+
+def lies_flat(tensor: Tensor, features: int) -> bool:
+    """Whether the last dimensions of a tensor are contiguous among themselves."""
+    expected = 1
+    for place in range(tensor.dim() - 1, tensor.dim() - 1 - features, -1):
+        size = tensor.shape[place]
+        if size != 1 and tensor.stride(place) != expected:
+            return False
+        expected *= size
+    return True
+
+
+def places(tensor: Tensor, lanes: int, timed: bool) -> list[int]:
+    """A tensor's strides over time (or tiles), sequences and lanes; zero where it has one for all."""
+    shape, stride = tensor.shape, tensor.stride()
+    found = [stride[1] if timed else 0, stride[0] if shape[0] != 1 else 0]
+    return found + [stride[i] if shape[i] != 1 else 0 for i in range(2, 2 + lanes)]
+
+
+def invoke(plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor | None], bool]]) -> None:
+    """Calls a library's function on tensors, given as groups that have a time dimension or none."""
+    lanes = len(plan.lanes)
+    pointers: list[int | None] = []
+    strides: list[int] = []
+    for tensors, timed in groups:
+        for tensor in tensors:
+            pointers.append(None if tensor is None else tensor.data_ptr())
+            strides += [0] * (2 + lanes) if tensor is None else places(tensor, lanes, timed)
+    _, firsts = plan.tiles()
+    packed = (plan.bounds, firsts)
+    pointers += [None if t is None else t.data_ptr() for t in packed]
+    count = prod(plan.lanes)
+    shape = (plan.rows * count, plan.steps, int(plan.reverse), plan.tile, count, lanes, *plan.lanes)
+    elements = max(1, sum(prod(feature_shape(p, plan.sizes)) for p in plan.spec.signature.states))
+    work = elements * plan.steps * (1 if plan.bounds is not None else plan.rows) * count
+    arguments = (
+        (ctypes.c_int64 * 1)(0),
+        (ctypes.c_int64 * len(shape))(*shape),
+        (ctypes.c_void_p * len(pointers))(*pointers),
+        (ctypes.c_int64 * len(strides))(*strides),
+    )
+    threads = min(torch.get_num_threads(), shape[0]) if work >= SHARED_WORK else 1
+    if share_out(getattr(plan.library, name), arguments, threads):
+        raise MemoryError(f"{plan.spec.signature.name}: no memory for the state")
+
+
+def share_out(function: Callable[..., int], arguments: tuple[Any, ...], threads: int) -> int:
+    """Calls a function in several threads at once; each takes what no other has begun."""
+    if threads <= 1:
+        return function(*arguments)
+    pool = POOLS.get(threads)
+    if pool is None:
+        pool = POOLS[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="recc")
+    others = [pool.submit(function, *arguments) for _ in range(threads - 1)]
+    own = function(*arguments)
+    return max(own, *(other.result() for other in others))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOLS.clear)  # threads do not survive a fork
+
+
+def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
+    """Outputs, final states, and with `keep` the states at the entry of each tile."""
+    signature, dtype = plan.spec.signature, plan.dtype
+    x = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
+    w = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
+    s = tuple(in_memory(t, p, dtype) for t, p in zip(s, signature.states, strict=True))
+
+    def fresh(port: Port, leading: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        return torch.empty(plan.shape(port, leading), dtype=dtype)
+
+    outputs = tuple(
+        fresh(p, plan.over_time(), kind_of(p, dtype) if p.complex else plan.out_dtype) for p in signature.outputs
+    )
+    finals = tuple(fresh(p, (plan.rows, 1), kind_of(p, dtype)) for p in signature.states)
+    leading = plan.tiles()[0] if keep else (0, 0)
+    entries = tuple(fresh(p, leading, kind_of(p, dtype)) for p in signature.states)
+    kept: Sequence[Tensor | None] = entries if keep else [None] * len(entries)
+    groups = [(x, True), (w, False), (s, False), (outputs, True), (finals, False), (kept, True)]
+    invoke(plan, "forward", groups)
+    wanted = tuple(kind_of(p, plan.out_dtype) for p in signature.outputs)
+    return tuple(o.to(d) for o, d in zip(outputs, wanted, strict=True)), finals, entries
+
+
+def run_backward(
+    plan: NativeCall, x: Tensors, w: Tensors, entries: Tensors, grads: Sequence[Tensor | None]
+) -> tuple[Tensors, Tensors, Tensors]:
+    """Cotangents of inputs, params and initial states."""
+    signature, dtype = plan.spec.signature, plan.dtype
+    given = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
+    params = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
+    g_out = [
+        cotangent(g, p, plan.shape(p, plan.over_time()), dtype if p.complex else plan.out_dtype)
+        for g, p in zip(grads, signature.outputs, strict=False)
+    ]
+    g_final = [
+        cotangent(g, p, plan.shape(p, (plan.rows, 1)), dtype)
+        for g, p in zip(grads[len(g_out) :], signature.states, strict=True)
+    ]
+    d_x = tuple(
+        torch.empty(plan.shape(p, plan.over_time()), dtype=t.dtype) for t, p in zip(given, signature.inputs, strict=True)
+    )
+    d_w = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.params)
+    d_s = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.states)
+    groups = [(given, True), (params, False), (entries, True), (g_out, True), (g_final, False)]
+    invoke(plan, "backward", [*groups, (d_x, True), (d_w, False), (d_s, False)])
+    return (
+        tuple(fit(d, t.shape, t.dtype) for d, t in zip(d_x, x, strict=True)),
+        tuple(fit(d, t.shape, t.dtype) for d, t in zip(d_w, w, strict=True)),
+        d_s,
+    )
+
+
+def cotangent(grad: Tensor | None, port: Port, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A cotangent as kernels read it: zeros where there is none, in little memory."""
+    if grad is None:
+        features = shape[len(shape) - len(port.axes) :]
+        return torch.zeros(features, dtype=kind_of(port, dtype)).expand(shape)
+    return in_memory(grad.to(kind_of(port, dtype)), port, dtype)
+
+
+class SolveNatively(torch.autograd.Function):
+    """`(plan, *inputs, *params, *initial states) -> (*outputs, *final states)`.
+
+    Entry states are kept for the backward pass, which a torch program takes over when it is differentiated itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, plan: NativeCall, *tensors: Tensor) -> Tensors:
+        x, w, s = split_native(plan, tensors)
+        outputs, finals, entries = run_forward(plan, x, w, s, True)
+        ctx.plan = plan
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *entries)
+        return (*outputs, *finals)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        plan: NativeCall = ctx.plan
+        count = len(plan.spec.signature.states)
+        tensors, entries = ctx.saved_tensors[:-count], ctx.saved_tensors[-count:]
+        wanted = ctx.needs_input_grad[1:]
+        if all(g is None for g in grads):
+            return (None,) * (1 + len(tensors))
+        if torch.is_grad_enabled() or any(needs_torch(g) for g in grads):
+            return (None, *differentiate_by_torch(plan, tensors, grads, wanted))
+        x, w, _ = split_native(plan, tensors)
+        d_x, d_w, d_s = run_backward(plan, x, w, entries, grads)
+        return (None, *(g if need else None for g, need in zip((*d_x, *d_w, *d_s), wanted, strict=True)))
+
+
+def differentiate_by_torch(
+    plan: NativeCall, tensors: Tensors, grads: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """The cotangents of all tensors that are wanted, in a way that can be differentiated again."""
+    again = torch.is_grad_enabled()
+    assert plan.by_torch is not None
+    with torch.enable_grad():
+        own = tuple(t.view_as(t) for t in tensors)
+        outputs, finals = plan.by_torch(*split_native(plan, own))
+        pairs = [(y, g) for y, g in zip((*outputs, *finals), grads, strict=True) if g is not None and y.requires_grad]
+        given = [t for t, need in zip(own, wanted, strict=True) if need]
+        results, cotangents = [y for y, _ in pairs], [g for _, g in pairs]
+        found = iter(torch.autograd.grad(results, given, cotangents, create_graph=again, allow_unused=True))
+    return tuple(next(found) if need else None for need in wanted)
+
+
+def needs_torch(grad: Tensor | None) -> bool:
+    """Whether a cotangent is no plain tensor: `torch.autograd.grad` with batches of them makes such."""
+    batched = torch._C._functorch.is_legacy_batchedtensor  # pyright: ignore[reportAttributeAccessIssue]
+    return grad is not None and (batched(grad) or torch._C._are_functorch_transforms_active())
+
+
+def split_native(plan: NativeCall, tensors: Sequence[Tensor]) -> tuple[Tensors, Tensors, Tensors]:
+    """Inputs, params and states from their concatenation."""
+    inputs, states = len(plan.spec.signature.inputs), len(plan.spec.signature.states)
+    return tuple(tensors[:inputs]), tuple(tensors[inputs : len(tensors) - states]), tuple(tensors[-states:])

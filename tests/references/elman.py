@@ -1,0 +1,32 @@
+"""Elman network (Elman 1990, Finding structure in time)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x", "D"),
+    "params": ports("U", "D D", "mixing"),
+    "states": ports("h", "D"),
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    T, D = inputs["x"].shape
+    h, out = state["h"].copy(), np.zeros((T, D))
+    for t in range(T):
+        h = np.array([math.tanh(inputs["x"][t, d] + into(d, h, params["U"])) for d in range(D)])
+        out[t] = h
+    return {"h": out}, {"h": h}

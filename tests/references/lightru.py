@@ -1,0 +1,34 @@
+"""Light recurrent unit (Ye, Zhang, Liu, Li 2024, doi 10.3390/electronics13163204): its candidate sees no state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into, sigmoid
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x_h x_f", "D"),
+    "params": ports("U_f", "D D", "mixing"),
+    "states": ports("h", "D"),
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    T, D = inputs["x_h"].shape
+    h, out = state["h"].copy(), np.zeros((T, D))
+    for t in range(T):
+        gate = [sigmoid(inputs["x_f"][t, d] + into(d, h, params["U_f"])) for d in range(D)]
+        for d in range(D):
+            h[d] = (1 - gate[d]) * h[d] + gate[d] * math.tanh(inputs["x_h"][t, d])
+        out[t] = h
+    return {"h": out}, {"h": h}

@@ -1,0 +1,35 @@
+"""Minimal gated unit (Zhou, Wu, Zhang, Zhou 2016, arXiv 1603.09420): the gate forgets, and resets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into, sigmoid
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x_f x_h", "D"),
+    "params": ports("U_f U_h", "D D", "mixing"),
+    "states": ports("h", "D"),
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    T, D = inputs["x_f"].shape
+    h, out = state["h"].copy(), np.zeros((T, D))
+    for t in range(T):
+        gate = [sigmoid(inputs["x_f"][t, d] + into(d, h, params["U_f"])) for d in range(D)]
+        kept = [gate[d] * h[d] for d in range(D)]
+        for d in range(D):
+            h[d] = (1 - gate[d]) * h[d] + gate[d] * math.tanh(inputs["x_h"][t, d] + into(d, kept, params["U_h"]))
+        out[t] = h
+    return {"h": out}, {"h": h}

@@ -1,0 +1,35 @@
+"""MGU2 (Heck, Salem 2017, arXiv 1701.03452): the gate sees the state alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into, sigmoid
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x_h", "D"),
+    "params": ports("U_f U_h", "D D", "mixing"),
+    "states": ports("h", "D"),
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    T, D = inputs["x_h"].shape
+    h, out = state["h"].copy(), np.zeros((T, D))
+    for t in range(T):
+        gate = [sigmoid(into(d, h, params["U_f"])) for d in range(D)]
+        kept = [gate[d] * h[d] for d in range(D)]
+        for d in range(D):
+            h[d] = (1 - gate[d]) * h[d] + gate[d] * math.tanh(inputs["x_h"][t, d] + into(d, kept, params["U_h"]))
+        out[t] = h
+    return {"h": out}, {"h": h}

@@ -1,0 +1,35 @@
+"""MGU3 (Heck, Salem 2017, arXiv 1701.03452): the gate is a bias."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into, sigmoid
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x_h", "D"),
+    "params": {**ports("b_f", "D"), **ports("U_h", "D D", "mixing")},
+    "states": ports("h", "D"),
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    T, D = inputs["x_h"].shape
+    h, out = state["h"].copy(), np.zeros((T, D))
+    gate = [sigmoid(b) for b in params["b_f"]]
+    for t in range(T):
+        kept = [gate[d] * h[d] for d in range(D)]
+        for d in range(D):
+            h[d] = (1 - gate[d]) * h[d] + gate[d] * math.tanh(inputs["x_h"][t, d] + into(d, kept, params["U_h"]))
+        out[t] = h
+    return {"h": out}, {"h": h}

@@ -1,0 +1,42 @@
+"""T-LSTM (Balduzzi, Ghifary 2016, Strongly-typed recurrent neural networks, arXiv 1602.02218).
+
+The gates see this input and the one before, which is zero at first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from .functions import into, sigmoid
+from .ports import Arrays, ports, zeros
+
+CONSTANTS: dict[str, float] = {}
+SHAPES = {
+    "inputs": ports("x", "E"),
+    "params": {**ports("V_z V_f V_o W_z W_f W_o", "E D"), **ports("b_z b_f b_o", "D")},
+    "states": {**ports("c", "D"), **ports("prev_x", "E")},
+    "outputs": ports("h", "D"),
+}
+
+
+def start(params: Arrays, sizes: Mapping[str, int]) -> Arrays:
+    return zeros(SHAPES["states"], sizes)
+
+
+def reference(inputs: Arrays, params: Arrays, state: Arrays) -> tuple[Arrays, Arrays]:
+    (T, _), D = inputs["x"].shape, len(params["b_z"])
+    c, before, out = state["c"].copy(), state["prev_x"].copy(), np.zeros((T, D))
+    for t in range(T):
+        x = inputs["x"][t]
+        for d in range(D):
+            z, f, o = (
+                into(d, before, params[f"V_{name}"]) + into(d, x, params[f"W_{name}"]) + params[f"b_{name}"][d]
+                for name in "zfo"
+            )
+            c[d] = sigmoid(f) * c[d] + (1 - sigmoid(f)) * z
+            out[t, d] = c[d] * math.tanh(o)
+        before = x
+    return {"h": out}, {"c": c, "prev_x": before.copy()}
