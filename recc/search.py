@@ -94,7 +94,7 @@ def _facts(path: Path) -> Facts:
         "about": [line.strip() for line in recurrence.doc.strip().splitlines()] or [""],
         "structure": [item["structure"] for item in components],
         "algebra": [item["algebra"] for item in components],
-        "method": [method["name"] for method in told["methods"]],
+        "method": [method["name"] for method in told["admits"] if method["admitted"]],
         "input": [var.name for var in recurrence.inputs],
         "param": [var.name for var in recurrence.params],
         "state": list(recurrence.state_names),

@@ -148,9 +148,20 @@ def _methods(entry: Entry) -> str:
         ("method", "operations a step", "bytes a step (float32)", "dependent steps"),
         [tuple(escape(method[key]) for key in ("name", "work", "bytes", "depth")) for method in told["methods"]],
     )
-    refused = "".join(f"<li>{escape(name)}: {_linked(why)}</li>" for name, why in told["refused"].items())
+    built = {method["name"] for method in told["methods"]}
+    others = "".join(
+        _other(admission, told["refused"]) for admission in told["admits"] if admission["name"] not in built
+    )
     choice = f"<p>auto: {escape(told['choice']['method'])}. {escape(told['choice']['why'])}</p>"
-    return table + (f"<p>Refused:</p><ul>{refused}</ul>" if refused else "") + choice
+    return table + (f"<ul>{others}</ul>" if others else "") + choice
+
+
+def _other(admission: dict[str, Any], refused: dict[str, str]) -> str:
+    """A method that the compiler does not have for this spec: what the proofs say of it, or why it was refused."""
+    name, reason = admission["name"], admission["reason"]
+    if admission["admitted"] and name not in refused:
+        return f"<li>{escape(name)}: not built yet, but admitted: {_linked(reason)}</li>"
+    return f"<li>{escape(name)}: refused: {_linked(refused.get(name, reason))}</li>"
 
 
 def _verified(results: Sequence[Row]) -> str:

@@ -137,6 +137,8 @@ class Evaluation:
     def over(self, expr: Expr, axes: tuple[Axis, ...]) -> Array:
         """Dims `(*batch, *axes)`: the value transposed, and repeated along axes that the expression lacks."""
         value, own = self.value(expr), expr.axes
+        if own == axes:
+            return value
         missing = [axis for axis in axes if axis not in own]
         value = value.reshape(value.shape + (1,) * len(missing))
         places = {axis: self.rank + place for place, axis in enumerate((*own, *missing))}
@@ -187,6 +189,8 @@ class Evaluation:
         value = self.env[ref.name]
         selection = tuple(item if isinstance(item, int) else slice(None) for item in ref.index)
         value = value[(slice(None),) * self.rank + selection]
+        if len(ref.axes) == value.ndim - self.rank:
+            return value
         letters = dict(zip(ref.axes, ascii_letters, strict=False))
         places = "".join(letters[item] for item in ref.index if isinstance(item, Axis))
         return np.einsum(f"...{places}->...{''.join(letters.values())}", value)

@@ -171,7 +171,8 @@ class Tape:
             active = unless_true(conjunction(reached, test) if test is not None else reached)
             if active is not None and not is_linear(let.expr) and test is None:
                 contribution = where(active, contribution, ZERO)
-            self._collect(part, contribution, scope, active)
+            if active != FALSE:
+                self._collect(part, contribution, scope, active)
 
     def _propagate_implicit(self, let: Let, node: Fixpoint, g: Expr, mask: Expr | None) -> None:
         """Every place of a solution depends on every other: it is of use where any of it is."""

@@ -63,6 +63,10 @@ def still(name: str) -> frozenset[int]:
     return frozenset([*unread, *(second + place for place, port in enumerate(states) if port.whole)])
 
 
+# Programs whose outputs do not move with later inputs, or only in jumps.
+INERT = frozenset({"lsrl_first_token_echo", "lsrl_majority"})
+
+
 def marks(name: str) -> tuple[Any, ...]:
     return () if name in CORE else (pytest.mark.slow,)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from tests.differential.problems import (
+    INERT,
     Problem,
     call,
     call_flat,
@@ -69,7 +70,7 @@ def assert_same(given: Problem, first: Solve, second: Solve) -> None:
     cotangents = random_like(wanted)
     expected = gradients(wanted, leaves.tensors, cotangents)
     assert_close(gradients(got, leaves.tensors, cotangents), expected, rtol=1e-10, atol=1e-11)
-    assert all(g.abs().max() > 0 for g in expected[: len(given.inputs)])
+    assert all(g.abs().max() > 0 for g in expected[: len(given.inputs)]) or given.name in INERT
 
 
 @pytest.mark.parametrize("other", [in_two_calls, token_by_token, packed_among_others])

@@ -45,7 +45,7 @@ def loss_of(given: Problem) -> Callable[..., Tensor]:
 
     def loss(*tensors: Tensor) -> Tensor:
         results = call_flat(given.with_tensors(tensors))
-        return torch.stack([(0.5 * r.abs().square() + r.real).sum() for r in results]).sum()
+        return torch.stack([(0.5 * r * r.conj() + r).real.sum() for r in results]).sum()
 
     return loss
 

@@ -252,7 +252,9 @@ class Printer:
         if op in ("max", "min", "logaddexp"):
             return self._extremum(node, op, left, right)
         if op == "floordiv":  # constant in pieces, but torch has no derivative for it
-            left, right = (t if t.number else replace(t, code=f"{t.at(ATOM)}.detach()", binds=ATOM) for t in (left, right))
+            left, right = (
+                t if t.number else replace(t, code=f"{t.at(ATOM)}.detach()", binds=ATOM) for t in (left, right)
+            )
         symbol, binds = OPERATORS[op]
         number = left.number and right.number
         axes = self._order(node.axes)
@@ -302,8 +304,11 @@ class Printer:
         if identity is not None:
             return identity
         chosen, left, right = self.text(test), self.text(x), self.text(y)
+        if chosen.number and left.number and right.number:
+            return Text(f"({left.code} if {chosen.code} else {right.code})", number=True)
         if chosen.number:
-            return Text(f"({left.code} if {chosen.code} else {right.code})", (), ATOM, left.number and right.number)
+            self.needs_like = True
+            chosen = Text(f"torch.tensor({chosen.code}, device=like.device)")
         axes = self._order(node.axes)
         condition = self.placed(chosen, axes)
         if left.number and right.number:
