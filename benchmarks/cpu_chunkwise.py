@@ -97,13 +97,14 @@ def delta(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, G: Tensor, every: int) 
 
 
 def gated_deltanet(q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, chunk: int) -> Tensor:
-    parts = [chunks(x, chunk) for x in (q, k, v, beta, g)]
-    return joined(delta(*parts[:4], parts[4].cumsum(2), 1), q.shape[0])
+    batch = q.shape[0]
+    q, k, v, g, beta = (chunks(x, chunk) for x in (q, k, v, g, beta))
+    return joined(delta(q, k, v, beta, g.cumsum(2), 1), batch)
 
 
 def deltaproduct(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor, chunk: int) -> Tensor:
     """`n` delta rules a token are `n` tokens of which the first decays and the last is read."""
-    n = k.shape[-2]
-    tokens = [chunks(x, chunk).flatten(2, 3) for x in (k, v, beta)]
+    batch, n = q.shape[0], k.shape[-2]
+    k, v, beta = (chunks(x, chunk).flatten(2, 3) for x in (k, v, beta))
     G = chunks(g, chunk).cumsum(2).repeat_interleave(n, 2)
-    return joined(delta(chunks(q, chunk), *tokens, G, n), q.shape[0])
+    return joined(delta(chunks(q, chunk), k, v, beta, G, n), batch)

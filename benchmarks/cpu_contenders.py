@@ -34,7 +34,8 @@ OPTIONAL = ("jax", "numba")
 
 @dataclass(frozen=True)
 class Contender:
-    """Variants by label; `trains` says whether they have a backward pass, `rival` whether recc is to beat it."""
+    """Variants by label; `trains` says whether they have a backward pass, `rival` whether the figures to reach are
+    about it: those of torch and JAX are."""
 
     variants: Mapping[str, Prepare]
     trains: bool = True
@@ -48,7 +49,9 @@ def contenders(spec: str, steps: int, backend: str) -> dict[str, Contender]:
     if hasattr(cpu_chunkwise, spec):
         chunkwise = getattr(cpu_chunkwise, spec)
         sizes = [size for size in CHUNKS if steps % size == 0]
-        found["chunkwise"] = Contender({str(size): in_torch(functools.partial(chunkwise, chunk=size)) for size in sizes})
+        found["chunkwise"] = Contender(
+            {str(size): in_torch(functools.partial(chunkwise, chunk=size)) for size in sizes}
+        )
     if hasattr(cpu_associative, spec):
         found["associative"] = single(torch.compile(getattr(cpu_associative, spec), fullgraph=True))
     if spec in LAYERS:
@@ -146,4 +149,4 @@ def with_numba(spec: str, found: Any) -> dict[str, Contender]:
     def prepare(arguments: Arguments, cotangent: Tensor | None) -> Call:
         return functools.partial(found.LOOPS[spec], *(value.numpy() for value in arguments.values()))
 
-    return {"numba": Contender({"": prepare}, trains=False)}
+    return {"numba": Contender({"": prepare}, trains=False, rival=False)}

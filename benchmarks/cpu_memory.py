@@ -33,7 +33,7 @@ def competitor(name: str, backend: str) -> Function:
         return getattr(eager, MEMORY_SPEC)
     if name == "chunkwise":
         return functools.partial(getattr(cpu_chunkwise, MEMORY_SPEC), chunk=CHUNK)
-    return compiled(MEMORY_SPEC, backend if name == "recc" else "torch")
+    return compiled(MEMORY_SPEC, backend)
 
 
 def main(name: str, steps: str, backend: str) -> None:

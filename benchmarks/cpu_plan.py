@@ -22,7 +22,7 @@ BUILD_AIMS = {"compile": 1.0, "first": 1.0, "again": 0.05}  # seconds
 @dataclass(frozen=True)
 class Planned:
     """One recurrence of `specs/` at one size; `forward` and `training` say how many times faster than the best
-    competitor it should be. `gru` and `lstm` are whole layers, with the product of inputs and weights."""
+    of torch and JAX it should be. `gru` and `lstm` are whole layers, with the product of inputs and weights."""
 
     spec: str
     sizes: Sizes
@@ -71,7 +71,7 @@ STEP_SIZES: Sizes = MATRIX
 STEP_SPEC = MEMORY_SPEC = "gated_deltanet"
 BUILT = ("gated_deltanet", "mlstm", "gru")
 MEMORY_SIZES: Sizes = {"B": 1, "H": 2, "K": 32, "V": 32}
-MEMORY_COMPETITORS = ("eager", "chunkwise", "recc torch", "recc")
+MEMORY_COMPETITORS = ("eager", "chunkwise", "recc")
 MEMORY_STEPS = tuple(2**power for power in (10, 12, 14, 16))
 TINY_MEMORY_STEPS = (128, 256)
 

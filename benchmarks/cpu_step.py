@@ -70,7 +70,7 @@ def with_jax(start: Tensor, tokens: list[Arguments]) -> Calls:
     given = [{name: found.np.asarray(value.numpy()) for name, value in token.items()} for token in tokens]
     step = found.jax.jit(found.step_of_gated_deltanet)
     first = found.np.asarray(start.numpy())
-    return {"jax": lambda: decoded(step, first, given).block_until_ready()}
+    return {"jax": lambda: found.jax.block_until_ready(decoded(step, first, given))}
 
 
 def as_tensor(result: Any) -> Tensor:

@@ -11,8 +11,11 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import cpu_report
 
 HERE = Path(__file__).parent
 COLUMNS = ("plain", "eager", "associative", "sequential", "scan", "auto", "floor")
@@ -123,6 +126,26 @@ def decode_section(results: Path) -> str:
     return markdown(["recurrence", "size", "by hand", "`step`"], rows)
 
 
+def cpu_section(results: Path, name: str) -> str:
+    """A table of `cpu.py`, or a word on what is to be done if it has not been run."""
+    path = results / "cpu.json"
+    if not path.exists():
+        return "Not measured: `python benchmarks/cpu.py` does it."
+    grid = dict(cpu_report.grids(read(path))).get(name)
+    return "Not measured." if grid is None else markdown(grid.head, grid.rows, grid.words)
+
+
+def cpu_machine(results: Path) -> str:
+    path = results / "cpu.json"
+    return cpu_report.about(read(path)) if path.exists() else "Not measured."
+
+
+def cpu_picture(results: Path) -> str:
+    """The picture that `cpu.py` drew, as the page refers to it."""
+    exists = (results / "cpu.png").exists()
+    return "![Ratios of times, and memory](../benchmarks/results/cpu.png)" if exists else "No picture yet."
+
+
 SECTIONS: dict[str, Callable[[Path], str]] = {
     "machine": machine_section,
     "verdict": verdict,
@@ -130,6 +153,9 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "training": lambda results: scan_section(results, "training"),
     "memory": memory_section,
     "decode": decode_section,
+    "cpu machine": cpu_machine,
+    "cpu picture": cpu_picture,
+    **{f"cpu {name}": partial(cpu_section, name=f"cpu {name}") for name in ("aims", "forward", "training", "memory")},
 }
 
 

@@ -147,7 +147,7 @@ def _compiler_digest() -> str:
     root = Path(__file__).parent
     digest = hashlib.sha256(__version__.encode())
     for path in sorted(root.rglob("*")):
-        if path.suffix in {".py", ".lark"}:
+        if path.suffix in {".py", ".lark", ".c"}:
             digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

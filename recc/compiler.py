@@ -20,7 +20,7 @@ from recc.frontend import syntax
 from recc.frontend.parse import parse_file, parse_text
 from recc.frontend.python import read_function
 from recc.frontend.resolve import resolve
-from recc.ir.nodes import Recurrence
+from recc.ir.nodes import Fixpoint, Recurrence
 from recc.passes.analyse import Analysis, Refusal
 from recc.passes.analyse import analyse as prove
 from recc.passes.lower_convolution import NoConvolution, convolution_of
@@ -114,7 +114,9 @@ def refusal_finding(refused: Refusal | None, recurrence: Recurrence) -> Diagnost
     """Why a recurrence has no scan, at the place in the spec that prevents it."""
     if refused is None:
         return Diagnostic("E204", f"`{recurrence.name}` has no scan", recurrence.span)
-    message = f"`{refused.state}` cannot be updated in parallel: its update is not affine in `{refused.state}`"
+    implicit = isinstance(refused.culprit, Fixpoint)
+    reason = "is solved by repetition" if implicit else f"is not affine in `{refused.state}`"
+    message = f"`{refused.state}` cannot be updated in parallel: its update {reason}"
     return Diagnostic("E203", message, refused.culprit.span, refused.reason, hints=(refused.hint,))
 
 

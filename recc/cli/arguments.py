@@ -30,6 +30,7 @@ class Method(str, Enum):
 class Backend(str, Enum):
     auto = "auto"
     torch = "torch"
+    cpu = "cpu"
 
 
 def find_spec(argument: str) -> str | Path:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from recc.frontend import syntax
 from recc.frontend.arguments import Arguments, is_true
-from recc.frontend.scope import Scope, Stop, declared_order
+from recc.frontend.scope import Stop, declared_order
 from recc.frontend.values import Value, positional
-from recc.ir.nodes import Expr, Fixpoint, Let, Ref, Var, formal
+from recc.ir.nodes import Axis, Expr, Fixpoint, Let, Ref, Var, formal
 from recc.ir.traverse import inline, names, substitute
 from recc.passes.implicit import Ending, close
 
@@ -42,16 +42,30 @@ class _Solver:
         self._check_names()
         ending = self._ending()
         start = self.call.value(0, complex_too=True)
-        var = Var(scope.namer(name), start.sizes, start.kind == "complex", span=self.name.span)
+        declared = scope.declared.get(name)
+        if declared is not None:
+            start = self.statements.assignments.declared(declared, start, self.call.node.args[0])
+        sizes, is_complex = start.sizes, start.kind == "complex"
+        if declared is not None:
+            sizes, is_complex = declared.sizes, declared.complex
+        var = Var(scope.namer(name), sizes, is_complex, span=self.name.span)
         lets, value = self._read_body(var)
         fixed, closed = close(
-            var, _over(start, var), *self._result(lets, value, var), ending, scope.namer, split=False
+            var, _over(start, var), *self._result(lets, value, var), ending, scope.namer, self._around()
         )
         self._check_closed(closed)
         scope.lets.extend(fixed)
         scope.lets.append(Let(var.name, var.axes, closed, span=self.name.span))
         scope.bound[name] = Value(Ref(var.name, var.axes, var.kind, span=self.name.span), var.axes)
         scope.lost.discard(name)
+
+    def _around(self) -> dict[str, tuple[Axis, ...]]:
+        """The axes of all names that the body may read."""
+        scope = self.scope
+        given = (value for value in scope.visible.values() if isinstance(value, Value))
+        axes = {value.expr.name: value.axes for value in given if isinstance(value.expr, Ref)}
+        axes |= {state.name: state.var.axes for state in (*scope.states.values(), *scope.hidden.values())}
+        return axes | {let.name: let.axes for let in scope.lets}
 
     # --- what the head says ---
 
@@ -64,7 +78,7 @@ class _Solver:
             scope.fail("E383", message, node.iter.span, hint="solve one after the other, or both as one array")
         fixed = name in scope.constants or name in scope.sizes or name in scope.renamed or name in scope.defs
         clock = name == scope.clock and name in scope.hidden
-        if fixed or clock or name in scope.declared:
+        if fixed or clock or (name in scope.declared and name in scope.bound):
             message = f"the unknown `{name}` of the fixed point is a name already"
             scope.fail("E377", message, self.name.span, hint="choose another name, and assign from it after the loop")
         for target in _targets(node.body):

@@ -88,7 +88,8 @@ class Memory:
             start = state.start if state is not None else ZERO
             var = self._carry(own, current.sizes, current.kind == "complex", start)
             now = binary("eq", binary("mod", self.clock(node).expr, Const(every)), ZERO)
-            value = scope.define(own, Value(where(now, current.expr, var.ref()), current.axes), node.span)
+            held = Value(where(now, current.expr, var.ref()), current.axes)
+            value = scope.define(own, held, node.span, temporary=True)
             scope.updates[own] = value.expr
             scope.held[key] = value
         return scope.held[key]

@@ -250,8 +250,8 @@ def assigned(statements: tuple[syntax.Stmt | syntax.Declare, ...]) -> set[str]:
                 found.add(target.name)
             case syntax.If(branches, orelse):
                 found |= assigned(orelse).union(*(assigned(body) for _, body in branches))
-            case syntax.For(_, _, body):
-                found |= assigned(body)
+            case syntax.For(unknowns, head, body):
+                found |= assigned(body) | ({name.id for name in unknowns} if is_fixpoint(head) else set())
             case syntax.Declare("output", name, value=value) if value is not None:
                 found.add(name)
     return found

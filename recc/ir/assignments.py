@@ -14,6 +14,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Output,
@@ -90,6 +91,8 @@ class Plan:
         state = next((s for s in r.states if match and s.name == match[1] and s.name in self.holds), None)
         if state is None or let.axes != state.var.axes or let.kind not in ("real", state.var.kind):
             return None
+        if isinstance(let.expr, Fixpoint):
+            return None
         later = chain((other.expr for other in r.lets[place + 1 :]), r.updates, (item.expr for item in r.outputs))
         return None if any(self.holds[state.name] in names(expr) for expr in later) else state.name
 
@@ -129,6 +132,9 @@ class Plan:
 
     def legal(self, assignment: Assignment) -> Iterator[Assignment]:
         """The assignment, after those for the parts that the language only has as definitions of their own."""
+        if isinstance(assignment.expr, Fixpoint):
+            yield from self.loop(assignment, assignment.expr)
+            return
         if is_plain(assignment, True):
             yield assignment
             return
@@ -160,6 +166,28 @@ class Plan:
             expr = rewrite(root, rule)
         yield from made
         yield replace(assignment, expr=expr)
+
+    def loop(self, assignment: Assignment, node: Fixpoint) -> Iterator[Assignment]:
+        """A fixed point, after names for what it is given and for what has not the form of a start."""
+        given: list[Let] = []
+        for let in node.given:
+            if not isinstance(let.expr, Ref) or let.expr.index != let.axes:
+                name = self.fresh(let.name)
+                yield from self.legal(Assignment(name, let.axes, let.expr))
+                let = replace(let, expr=Ref(name, let.axes, let.kind))
+            given.append(let)
+        start = Assignment(assignment.name, node.unknown.axes, node.start)
+        if not is_plain(start, False):
+            name = self.fresh(f"{assignment.name}_start")
+            yield from self.legal(replace(start, name=name))
+            start = replace(start, expr=Ref(name, start.axes, node.start.kind))
+        closed = replace(node, start=start.expr, given=tuple(given))
+        if node.index == assignment.axes:
+            yield replace(assignment, expr=closed)
+            return
+        name = self.fresh(node.unknown.name)
+        yield Assignment(name, node.unknown.axes, replace(closed, index=node.unknown.axes))
+        yield replace(assignment, expr=Ref(name, node.index, node.kind))
 
     def operands(self, node: Solve, made: list[Assignment]) -> Solve:
         """The system with names for its matrix and its right side, whose axes have the order that `solve` needs."""

@@ -5,6 +5,7 @@ A product with the constant zero is not folded: zero times infinity is not zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from recc.ir.logic import negation, simplified
 from recc.ir.nodes import COMPARISONS, Arange, Axis, Binary, Const, Expr, Reduce, SizeOf, Unary, Where
@@ -105,8 +106,10 @@ def _neutral(op: str, x: Expr, y: Expr) -> Expr | None:
     match op:
         case "add" if is_const(x, 0):
             return y
-        case "add" | "sub" if is_const(y, 0):
+        case "add" | "sub" if is_const(y, 0) or _zeros_along(y, x.axes):
             return x
+        case "add" if _zeros_along(x, y.axes):
+            return y
         case "add" if _negated(y):
             return binary("sub", x, y.x)  # type: ignore[union-attr]
         case "add" if _negated(x):
@@ -126,6 +129,17 @@ def _neutral(op: str, x: Expr, y: Expr) -> Expr | None:
 
 def _negated(expr: Expr) -> bool:
     return isinstance(expr, Unary) and expr.op == "neg"
+
+
+def _zeros_along(expr: Expr, axes: tuple[Axis, ...]) -> bool:
+    """Whether an expression is the zeros that `spread` adds, along one of some axes."""
+    return (
+        isinstance(expr, Binary)
+        and expr.op == "mul"
+        and is_const(expr.x, 0)
+        and isinstance(expr.y, Arange)
+        and expr.y.axis in axes
+    )
 
 
 def _product(x: Expr, y: Expr) -> Expr | None:
@@ -188,6 +202,16 @@ def total(x: Expr, axes: tuple[Axis, ...]) -> Expr:
     return result
 
 
+def spread(x: Expr, axes: Iterable[Axis]) -> Expr:
+    """The same value with all of the axes, also those along which `x` is constant."""
+    for axis in axes:
+        if axis not in x.axes and x.kind == "bool":
+            x = Binary("or", x, Binary("lt", Arange(axis), ZERO))
+        elif axis not in x.axes:
+            x = add(x, Binary("mul", ZERO, Arange(axis)))
+    return x
+
+
 def equal_positions(axis: Axis, other: Axis | int) -> Expr:
     """1 where an axis stands at another axis's position, or at a fixed one."""
     place: Expr = Const(other) if isinstance(other, int) else Arange(other)
@@ -203,8 +227,8 @@ def refold(expr: Expr) -> Expr:
             return simplified(expr)
         case Binary(op, x, y) if op not in COMPARISONS or isinstance(x, Const):
             return binary(op, x, y, span=expr.span)
-        case Where(test, x, y) if isinstance(test, Const) and set((x if test.value else y).axes) == set(expr.axes):
-            return x if test.value else y
+        case Where(test, x, y) if isinstance(test, Const):
+            return spread(x if test.value else y, expr.axes)
         case Where(test, x, Const(False)) if x.kind == "bool":
             return simplified(Binary("and", test, x, span=expr.span))
         case Where(test, Where(inner, x, _), y) if inner == test and set(x.axes) | set(y.axes) | set(test.axes) == set(

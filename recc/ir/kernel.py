@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from recc.ir.nodes import Size
 
-LoopKind = Literal["plain", "vector", "lanes", "all lanes"]
+LoopKind = Literal["plain", "vector", "lanes"]
 Combine = Literal["set", "sum", "max", "min", "any"]
 Storage = Literal["input", "param", "state", "next", "local", "output", "total", "lanes", "scalar"]
 ScalarKind = Literal["real", "bool"]
@@ -93,7 +93,18 @@ class Choice:
     y: Scalar
 
 
-Scalar: TypeAlias = Number | Extent | Position | Inside | Local | Element | Operation | Choice
+@dataclass(frozen=True)
+class Folded:
+    """The lanes of an accumulator combined into one value, in halves: those of the open tile of the loop `var`, or
+    without one all that an axis' largest tile has."""
+
+    array: str
+    combine: Combine
+    size: Size
+    var: str | None = None
+
+
+Scalar: TypeAlias = Number | Extent | Position | Inside | Local | Element | Operation | Choice | Folded
 
 
 @dataclass(frozen=True)
@@ -106,17 +117,8 @@ class Define:
 
 
 @dataclass(frozen=True)
-class Variable:
-    """A scalar that is accumulated into, or assigned in an inner block."""
-
-    name: str
-    value: Scalar | None
-    kind: ScalarKind = "real"
-
-
-@dataclass(frozen=True)
 class Accumulators:
-    """One accumulator for each lane of a tile, all with the neutral element of an operation."""
+    """One accumulator for each lane of a tile, all with the neutral element of `combine`; of "set" without a value."""
 
     name: str
     combine: Combine
@@ -135,15 +137,12 @@ class Assign:
 
 @dataclass(frozen=True)
 class Loop:
-    """All positions of an axis; iterations are independent but for the scalars of `reductions`, unless it is "plain".
-
-    "lanes" are those of the tile that is open, "all lanes" as many as the axis' largest tile has."""
+    """All positions of an axis, or "lanes" of its open tile; unless it is "plain" its iterations are independent."""
 
     var: str
     size: Size
     body: tuple[Statement, ...]
     kind: LoopKind = "plain"
-    reductions: tuple[tuple[Combine, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ class Section:
     lines: tuple[str, ...] = ()
 
 
-Statement: TypeAlias = Define | Variable | Accumulators | Assign | Loop | Tile | SolveSystem | Section
+Statement: TypeAlias = Define | Accumulators | Assign | Loop | Tile | SolveSystem | Section
 
 
 @dataclass(frozen=True)

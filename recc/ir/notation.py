@@ -12,6 +12,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Reduce,
     Ref,
@@ -92,7 +93,7 @@ class Writer:
             case _:
                 return self.along_axes(expr)
 
-    def along_axes(self, expr: Reduce | Roll | Window | Fold | Solve) -> tuple[str, int]:
+    def along_axes(self, expr: Reduce | Roll | Window | Fold | Solve | Fixpoint) -> tuple[str, int]:
         match expr:
             case Reduce("any", x, over):
                 counted = Where(x, Const(1), Const(0))
@@ -109,6 +110,9 @@ class Writer:
             case Solve():
                 matrix, rhs = _system(expr)
                 return f"solve({self.text(matrix)}, {self.text(rhs)})", ATOM
+            case Fixpoint(start=start, tolerance=tolerance, rounds=rounds, relative=relative):
+                ending = f"tol={number(tolerance)[0]}, max={rounds}{', relative=True' if relative else ''}"
+                return f"fixpoint({self.text(start)}, {ending})", ATOM
 
     def binary(self, op: str, x: Expr, y: Expr) -> tuple[str, int]:
         if op not in OPERATORS:

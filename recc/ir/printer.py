@@ -11,6 +11,7 @@ from recc.ir.nodes import (
     Axis,
     Const,
     Expr,
+    Fixpoint,
     Interval,
     Output,
     Promise,
@@ -55,6 +56,8 @@ class _Page:
         self.constants = {name for name, _ in r.constants}
         self.taken = {var.name for var in variables} | {let.name for let in r.lets} | set(NAMED_VALUES) | {"t"}
         self.taken |= self.constants | self.sizes
+        loops = [let.expr for let in r.lets if isinstance(let.expr, Fixpoint)]
+        self.taken |= {let.name for loop in loops for let in loop.lets}
         self.clock = clock(r)
         self.states = tuple(state for state in r.states if state.name != self.clock)
         self.plan = Plan(r, self.states, self.taken)
@@ -67,7 +70,7 @@ class _Page:
         if not inline:
             lines += _declared("output", [self.output_head(item) for item in r.outputs])
         lines += [self.promise(promise) for promise in r.promises]
-        lines += ["    " + self.equation(equation, inline) for equation in equations]
+        lines += ["    " + line for equation in equations for line in self.lines(equation, inline)]
         if inline:
             lines += [f"    output {item.name}" for item in r.outputs if item.name in r.state_names]
         lines += [f"    # total {_head(item.var)} = {show_expr(item.expr)}" for item in r.totals]
@@ -114,6 +117,22 @@ class _Page:
         written = [e.output.name for e in equations if e.output is not None and is_plain(e, True)]
         at_end = [item.name for item in self.recurrence.outputs if item.name in self.recurrence.state_names]
         return written + at_end == [item.name for item in self.recurrence.outputs]
+
+    def lines(self, equation: Assignment, inline: bool) -> list[str]:
+        """An equation; a fixed point is a loop around those of its step."""
+        node = equation.expr
+        if not isinstance(node, Fixpoint):
+            return [self.equation(equation, inline)]
+        outside = self.plan.surface
+        head = f"for {equation.name} in {Writer(outside).text(node)}:"
+        handed = {let.name: let.expr.name for let in node.given if isinstance(let.expr, Ref)}
+        inside = {name: outside.get(other, other) for name, other in handed.items()}
+        self.plan.surface = {**outside, **inside, node.unknown.name: equation.name}
+        steps = [Assignment(let.name, let.axes, let.expr) for let in node.lets]
+        steps.append(Assignment(equation.name, node.unknown.axes, node.result))
+        body = [self.equation(legal, False) for step in steps for legal in self.plan.legal(step)]
+        self.plan.surface = outside
+        return [head, *(f"    {line}" for line in body)]
 
     def equation(self, equation: Assignment, inline: bool) -> str:
         name, item = equation.name, equation.output

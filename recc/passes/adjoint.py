@@ -11,12 +11,12 @@ from recc.ir.build import (
     div,
     mul,
     neg,
+    spread,
     unary,
     where,
 )
 from recc.ir.logic import FALSE, anywhere, conjunction, disjunction, opened, unless_true
 from recc.ir.nodes import (
-    Arange,
     Axis,
     Binary,
     Const,
@@ -214,13 +214,13 @@ class Tape:
             case Reduce(op, x, over):
                 return [(x, c, None) for c in _reduce_contribution(op, x, over, out, g)]
             case Roll(x, axis, shift):
-                return [(x, Roll(_spread(g, axis), axis, -shift), None)]
+                return [(x, Roll(spread(g, (axis,)), axis, -shift), None)]
             case Window(x, axis, tap, wrap):
-                return [(x, Fold(_spread(_spread(g, axis), tap), axis, tap, wrap), None)]
+                return [(x, Fold(spread(g, (axis, tap)), axis, tap, wrap), None)]
             case Fold(x, axis, tap, wrap):
-                return [(x, Window(_spread(g, axis), axis, tap, wrap), None)]
+                return [(x, Window(spread(g, (axis,)), axis, tap, wrap), None)]
             case Solve(matrix, rhs, row, col):
-                back = Solve(unary("conj", matrix), _spread(g, col), col, row)
+                back = Solve(unary("conj", matrix), spread(g, (col,)), col, row)
                 return [(rhs, back, None), (matrix, neg(mul(back, unary("conj", out))), None)]
             case _:
                 return [(expr, g, None)]
@@ -244,7 +244,7 @@ def moved_mask(mask: Expr, expr: Expr) -> Expr:
         case Roll(_, axis, shift) if axis in mask.axes:
             shown = Roll(shown, axis, -shift)
         case Window(_, axis, tap, wrap) if axis in mask.axes or tap in mask.axes:
-            shown = Fold(_spread(_spread(shown, axis), tap), axis, tap, wrap)
+            shown = Fold(spread(shown, (axis, tap)), axis, tap, wrap)
         case Fold(_, axis, tap, wrap) if axis in mask.axes:
             shown = Window(shown, axis, tap, wrap)
         case Solve(_, _, _, col) if col in mask.axes:
@@ -256,11 +256,6 @@ def moved_mask(mask: Expr, expr: Expr) -> Expr:
 
 def _times(g: Expr, partial: Expr) -> Expr:
     return mul(g, unary("conj", partial))
-
-
-def _spread(expr: Expr, axis: Axis) -> Expr:
-    """The expression with an axis that it may be constant along: structured nodes need it to be there."""
-    return expr if axis in expr.axes else Binary("add", expr, Binary("mul", ZERO, Arange(axis)))
 
 
 def _unary_contribution(node: Unary, out: Ref, g: Expr) -> list[Expr]:

@@ -54,7 +54,8 @@ def _listed(sizes: tuple[Size, ...], classes: tuple[AxisClass, ...], wanted: str
 
 
 def _composition(proof: Proof) -> str:
-    cost = f"one more step costs {proof.structure.composition} operations"
+    count = str(proof.structure.composition)
+    cost = f"one more step costs {count} operation{'' if count == '1' else 's'}"
     if proof.structure.closed:
         return f"products of steps have the same structure; {cost}"
     return f"products of steps do not keep the structure; {cost}"

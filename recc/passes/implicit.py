@@ -28,27 +28,37 @@ class Ending:
 
 
 def close(
-    unknown: Var, start: Expr, lets: Lets, result: Expr, ending: Ending, namer: Namer, *, split: bool = True
+    unknown: Var,
+    start: Expr,
+    lets: Lets,
+    result: Expr,
+    ending: Ending,
+    namer: Namer,
+    around: Mapping[str, tuple[Axis, ...]] | None = None,
 ) -> tuple[Lets, Fixpoint]:
     """The fixed point of `unknown = result`, and the definitions that are outside of it.
 
-    Definitions that do not depend on the unknown are made once, before; with `split`, so are parts of the others.
-    What the rest reads of other names is handed to it. The result and the start are over the unknown's axes."""
+    Definitions that do not depend on the unknown are made once, before, and so are parts of the others; what the rest
+    reads of other names is handed to it. With the axes of the names `around` it, definitions are kept in one piece.
+    The result and the start are over the unknown's axes."""
+    split = around is None
     work = drop_unused(Recurrence("step", lets=lets, updates=(_whole(result, unknown),)))
     if split:
         work = map_exprs(merge_temporaries(work), lambda expr: rewrite(expr, _taken_apart))
         work = drop_unused(share(flatten(work, namer, products=True)))
     fixed, inside = _dealt(work.lets, unknown.name, split)
     inside, (result,) = merge(inside, work.updates)
-    closing = _Closing({unknown.name} | {let.name for let in inside}, namer)
+    closing = _Closing({unknown.name} | {let.name for let in inside}, namer, around or {})
     inside = tuple(replace(let, expr=closing.closed(let.expr)) for let in inside)
     result = closing.closed(result)
     known = {size for sizes in (unknown.sizes, *closing.sizes()) for size in sizes}
     inside = tuple(replace(let, expr=closing.sized(let.expr, known)) for let in inside)
     result = closing.sized(result, known)
+    if not split:
+        inside = tuple(replace(let, temporary=False) for let in inside)
     plain, given = replace(unknown, interval=None), tuple(closing.given.values())
     rest = (ending.tolerance, ending.rounds, ending.relative)
-    return fixed, Fixpoint(plain, canonical(start), given, inside, result, unknown.axes, *rest)
+    return fixed, Fixpoint(plain, canonical(_whole(start, unknown)), given, inside, result, unknown.axes, *rest)
 
 
 def _whole(result: Expr, unknown: Var) -> Expr:
@@ -90,10 +100,11 @@ def _dealt(lets: Lets, unknown: str, split: bool) -> tuple[Lets, Lets]:
 class _Closing:
     """Gives what a step reads of its surroundings names inside of it."""
 
-    def __init__(self, own: set[str], namer: Namer) -> None:
+    def __init__(self, own: set[str], namer: Namer, around: Mapping[str, tuple[Axis, ...]]) -> None:
         self.given: dict[object, Let] = {}
         self._own = own
         self._namer = namer
+        self._around = around
 
     def sizes(self) -> Iterable[tuple]:
         return (tuple(axis.size for axis in let.axes) for let in self.given.values())
@@ -118,8 +129,12 @@ class _Closing:
         return rewrite(expr, rule) if missing else expr
 
     def _read(self, node: Expr) -> Expr:
-        """What is selected from a name is selected outside."""
+        """What is selected from a name is selected outside, unless the whole of it is known."""
         if not isinstance(node, Ref) or node.name in self._own:
+            return node
+        if node.name in self._around:
+            axes = self._around[node.name]
+            self.given.setdefault(node.name, Let(node.name, axes, Ref(node.name, axes, node.kind)))
             return node
         axes = tuple(item for item in node.index if isinstance(item, Axis))
         places = tuple(item if isinstance(item, int) else None for item in node.index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from recc.ir.traverse import names
 from recc.passes.lower_kernel_complex import RealParts, real_parts
 from recc.passes.lower_kernel_loops import Layout, loop_name, section
 from recc.passes.lower_kernel_nests import deal_nests
+from recc.passes.lower_kernel_products import factor_sums
 from recc.passes.lower_kernel_statements import Program, Statement, expand_reductions
 from recc.passes.order_axes import order_axes
 from recc.passes.tidy import Namer, drop_unused, flatten, share, used_names
@@ -36,11 +38,14 @@ def axis_ranks(recurrence: Recurrence) -> Ranks:
     return {size: place for place, size in enumerate(ranked)}
 
 
-def lower_kernel(recurrence: Recurrence, ranks: Ranks, *, separate: bool = False, stored: tuple[str, ...] = ()) -> Kernel:
+def lower_kernel(
+    recurrence: Recurrence, ranks: Ranks, *, separate: bool = False, stored: tuple[str, ...] = ()
+) -> Kernel:
     """The kernel of one step of a recurrence (a primal or an adjoint).
 
     `stored` are inputs that lie as states do. With `separate` the kernel has no outputs, and its new states go to
-    arrays of their own. Raises: `NotImplementedError` for a fixed point, a complex system of equations and a complex power."""
+    arrays of their own. Raises: `NotImplementedError` for a fixed point, a complex system of equations and a
+    complex power."""
     return _Lowering(recurrence, ranks, separate, stored).kernel()
 
 
@@ -53,7 +58,7 @@ class _Lowering:
             recurrence = replace(recurrence, outputs=(), totals=())
         self._ports = recurrence
         self._parts: RealParts = real_parts(drop_unused(recurrence))
-        flat = share(flatten(self._parts.recurrence))
+        flat = share(flatten(factor_sums(share(flatten(self._parts.recurrence)), ranks)))
         flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
         self._flat = flat
         self._namer = Namer(used_names(flat))
@@ -195,5 +200,5 @@ class _Lowering:
 def _line_of(item: Statement) -> str:
     """The place in the spec that a statement comes from."""
     span = item.let.span if item.let is not None else item.expr.span
-    path = span.source.path.replace("\\", "/").rpartition("/")[2]
+    path = re.sub(r"[^\w.-]", "_", span.source.path.replace("\\", "/").rpartition("/")[2])
     return "" if span.source is NOWHERE.source or item.let is not None and item.let.temporary else f"{path}:{span.line}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recc.ir.kernel import (
     COLUMN,
@@ -15,6 +15,7 @@ from recc.ir.kernel import (
     Define,
     Element,
     Extent,
+    Folded,
     Inside,
     Local,
     Loop,
@@ -28,7 +29,6 @@ from recc.ir.kernel import (
     Shift,
     SolveSystem,
     Tile,
-    Variable,
 )
 from recc.ir.kernel import Statement as Line
 from recc.ir.nodes import (
@@ -48,11 +48,11 @@ from recc.ir.nodes import (
     Window,
 )
 from recc.ir.traverse import nodes
+from recc.passes.lower_kernel_merge import arrays_of, merge_defines
 from recc.passes.lower_kernel_nests import Nest
 from recc.passes.lower_kernel_statements import Program, Statement
 from recc.passes.tidy import Namer
 
-LARGEST_EXPRESSION = 10
 Env = dict[Axis, Place]
 
 
@@ -71,6 +71,20 @@ class Layout:
             return Local(name)
         order = self.orders.get(name)
         return Element(name, at if order is None else tuple(at[place] for place in order))
+
+
+@dataclass
+class _Parts:
+    """The lines of a nest by their place: before all loops, in a tile before the outer loops, around and in the
+    innermost loop, in a tile after the outer loops, after all loops."""
+
+    first: list[Line] = field(default_factory=list)
+    opening: list[Line] = field(default_factory=list)
+    around: list[Line] = field(default_factory=list)
+    body: list[Line] = field(default_factory=list)
+    after: list[Line] = field(default_factory=list)
+    closing: list[Line] = field(default_factory=list)
+    last: list[Line] = field(default_factory=list)
 
 
 class NestBuilder:
@@ -112,9 +126,10 @@ class NestBuilder:
                 kind: ScalarKind = "bool" if item.expr.kind == "bool" else "real"
                 lines.append(Define(item.target, self.scalar(item.expr, self._env), kind))
             else:
-                late.append(Assign(self._target(item), self.scalar(item.expr, self._env), _how(item)))
+                line = Assign(self._target(item), self.scalar(item.expr, self._env), _how(item))
+                (lines if item.role == "let" else late).append(line)
         late.sort(key=lambda line: isinstance(line, Assign) and self._is_state(line))
-        return self._stable([*lines, *late])
+        return [*lines, *self._stable(late)]
 
     def _solve(self, item: Statement) -> list[Line]:
         solve = item.expr
@@ -139,66 +154,51 @@ class NestBuilder:
 
     def _loops(self) -> list[Line]:
         inner, outers = self._axes[-1], self._axes[:-1]
-        sums = [item for item in self._nest.statements if item.over]
-        tiled = bool(outers) and any(inner in item.axes or not item.axes for item in sums)
-        first: list[Line] = []  # before all loops
-        opening: list[Line] = []  # in a tile, before the outer loops
-        around: list[Line] = []  # before the innermost loop
-        body: list[Line] = []
-        after: list[Line] = []  # after the innermost loop
-        closing: list[Line] = []  # in a tile, after the outer loops
-        last: list[Line] = []
-        reductions: list[tuple] = []
-        weight = 0
+        parts = _Parts()
         for item in (*self._nest.kept, *self._nest.statements):
-            value = self._value(item, body)
-            target = self._target(item)
-            if not item.over:
-                body.append(Assign(target, value, _how(item)))
-                continue
-            kind: ScalarKind = "bool" if item.combine == "any" else "real"
-            neutral = NEUTRAL[item.combine]
-            in_lanes = tiled and set(item.axes) <= {inner}
-            if isinstance(target, Local):
-                first.append(Variable(target.name, neutral, kind))
-            if in_lanes:
-                weight += 1
-                name = self._namer(f"{item.target}_lanes")
-                made = Accumulators(name, item.combine, inner.size, kind)
-                body.append(Assign(Element(name, (loop_name(inner),)), value, item.combine))
-                if item.axes:
-                    opening.append(made)
-                    stored = Assign(target, Element(name, (loop_name(inner),)))
-                    closing.append(Loop(loop_name(inner), inner.size, (stored,), "lanes"))
-                else:
-                    first.append(made)
-                    last += self._folded(item, name, target, inner, neutral)
-                continue
-            if inner in item.axes or (item.over != (inner,)) or tiled:
-                if not isinstance(target, Local):
-                    first += self._neutralised(item, target, neutral)
-                how = item.combine
+            value = self._value(item, parts.body)
+            if item.over:
+                self._sum(item, value, inner, parts)
             else:
-                how = "set"
-            if inner in item.axes:
-                body.append(Assign(target, value, item.combine))
-                continue
-            if isinstance(target, Local):
-                name = target.name
-            else:
-                name = self._namer(f"{item.target}_sum")
-                around.append(Variable(name, neutral, kind))
-                after.append(Assign(target, Local(name), how))
-            reductions.append((item.combine, name))
-            body.append(Assign(Local(name), value, item.combine))
-        merged = self._merged(body)
-        innermost = Loop(loop_name(inner), inner.size, tuple(merged), "lanes" if tiled else "vector", tuple(reductions))
-        lines: list[Line] = [*around, innermost, *after]
+                parts.body.append(Assign(self._target(item), value, _how(item)))
+        tiled = any(item.over for item in self._nest.statements)
+        body = tuple(self._merged(parts.body))
+        innermost = Loop(loop_name(inner), inner.size, body, "lanes" if tiled else "vector")
+        lines: list[Line] = [*parts.around, innermost, *parts.after]
         for axis in reversed(outers):
             lines = [Loop(loop_name(axis), axis.size, tuple(lines))]
         if tiled:
-            lines = [Tile(loop_name(inner), inner.size, (*opening, *lines, *closing), max(1, weight))]
-        return [*first, *lines, *last]
+            lines = [Tile(loop_name(inner), inner.size, (*parts.opening, *lines, *parts.closing))]
+        return [*parts.first, *lines, *parts.last]
+
+    def _sum(self, item: Statement, value: Scalar, inner: Axis, parts: _Parts) -> None:
+        """A sum: in one accumulator a lane where its target has at most the innermost axis, else in memory."""
+        target, combine = self._target(item), item.combine
+        kind: ScalarKind = "bool" if combine == "any" else "real"
+        at = (loop_name(inner),)
+        if not set(item.axes) <= {inner}:
+            assert isinstance(target, Element)
+            parts.first += self._neutralised(item, target)
+            if inner in item.axes:
+                parts.body.append(Assign(target, value, combine))
+                return
+            name = self._namer(f"{item.target}_lanes")
+            parts.around.append(Accumulators(name, "set", inner.size, kind))
+            parts.body.append(Assign(Element(name, at), value))
+            parts.after.append(Assign(target, Folded(name, combine, inner.size, at[0]), combine))
+            return
+        name = self._namer(f"{item.target}_lanes")
+        parts.body.append(Assign(Element(name, at), value, combine))
+        made = Accumulators(name, combine, inner.size, kind)
+        if item.axes:
+            parts.opening.append(made)
+            parts.closing.append(Loop(at[0], inner.size, (Assign(target, Element(name, at)),), "lanes"))
+            return
+        parts.first.append(made)
+        folded = Folded(name, combine, inner.size)
+        parts.last.append(
+            Define(target.name, folded, kind) if isinstance(target, Local) else Assign(target, folded)
+        )  # fmt: skip
 
     def _value(self, item: Statement, body: list[Line]) -> Scalar:
         """A statement's value, after the definitions that it needs."""
@@ -239,7 +239,7 @@ class NestBuilder:
             if not isinstance(line, Assign):
                 early.append(line)
                 continue
-            if _arrays(line.value) & written:
+            if arrays_of(line.value) & written:
                 name = self._namer("new")
                 early.append(Define(name, line.value))
                 line = Assign(line.target, Local(name), line.combine)
@@ -248,18 +248,9 @@ class NestBuilder:
             late.append(line)
         return [*early, *late]
 
-    def _folded(self, item: Statement, lanes: str, target: Element | Local, inner: Axis, neutral: Number) -> list[Line]:
-        """All lanes' accumulators combined into one value."""
-        name = target.name if isinstance(target, Local) else self._namer(f"{item.target}_sum")
-        kind: ScalarKind = "bool" if item.combine == "any" else "real"
-        lane = loop_name(inner)
-        fold = Assign(Local(name), Element(lanes, (lane,)), item.combine)
-        lines: list[Line] = [] if isinstance(target, Local) else [Variable(name, neutral, kind)]
-        lines.append(Loop(lane, inner.size, (fold,), "all lanes", ((item.combine, name),)))
-        return lines if isinstance(target, Local) else [*lines, Assign(target, Local(name))]
-
-    def _neutralised(self, item: Statement, target: Element, neutral: Number) -> list[Line]:
-        lines: list[Line] = [Assign(target, neutral)]
+    def _neutralised(self, item: Statement, target: Element) -> list[Line]:
+        """All elements of a sum set to the neutral element."""
+        lines: list[Line] = [Assign(target, NEUTRAL[item.combine])]
         for axis in reversed(item.axes):
             lines = [Loop(loop_name(axis), axis.size, tuple(lines))]
         return lines
@@ -316,7 +307,6 @@ NEUTRAL = {
     "max": Number(float("-inf")),
     "min": Number(float("inf")),
     "any": Number(False),
-    "set": Number(0.0),
 }
 
 
@@ -351,61 +341,3 @@ def _tag(axis: Axis) -> int:
 def _plain(place: Place) -> str | int:
     assert not isinstance(place, Shift)
     return place
-
-
-def parts_of(value: Scalar) -> tuple[Scalar, ...]:
-    match value:
-        case Operation(_, args):
-            return args
-        case Choice(test, x, y):
-            return (test, x, y)
-        case _:
-            return ()
-
-
-def _arrays(value: Scalar) -> set[str]:
-    own = {value.array} if isinstance(value, Element) else set()
-    return own.union(*(_arrays(part) for part in parts_of(value)))
-
-
-def merge_defines(lines: list[Line]) -> list[Line]:
-    """Definitions that one line uses, once, put into that line while it stays small."""
-    uses: Counter[str] = Counter()
-    for line in lines:
-        if isinstance(line, (Define, Assign)) and line.value is not None:
-            uses.update(_locals(line.value))
-    waiting: dict[str, Scalar] = {}
-    kept: list[Line] = []
-    for line in lines:
-        if isinstance(line, Define):
-            value = _filled(line.value, waiting)
-            if uses[line.name] == 1 and _weight(value) <= LARGEST_EXPRESSION:
-                waiting[line.name] = value
-            elif uses[line.name]:
-                kept.append(Define(line.name, value, line.kind))
-        elif isinstance(line, Assign):
-            kept.append(Assign(line.target, _filled(line.value, waiting), line.combine))
-        else:
-            kept.append(line)
-    return kept
-
-
-def _locals(value: Scalar) -> list[str]:
-    own = [value.name] if isinstance(value, Local) else []
-    return own + [name for part in parts_of(value) for name in _locals(part)]
-
-
-def _weight(value: Scalar) -> int:
-    return 1 + sum(_weight(part) for part in parts_of(value))
-
-
-def _filled(value: Scalar, known: dict[str, Scalar]) -> Scalar:
-    match value:
-        case Local(name) if name in known:
-            return known[name]
-        case Operation(op, args):
-            return Operation(op, tuple(_filled(part, known) for part in args))
-        case Choice(test, x, y):
-            return Choice(_filled(test, known), _filled(x, known), _filled(y, known))
-        case _:
-            return value

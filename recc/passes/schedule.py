@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from recc.ir.build import refold
+from recc.ir.build import refold, spread
 from recc.ir.nodes import Arange, Axis, Expr, Let, Output, Recurrence, Ref, Size, formal
 from recc.ir.traverse import canonical, map_exprs, names, rewrite
 from recc.passes.implicit import split_fixpoints
@@ -20,8 +20,8 @@ class Schedule:
     """A recurrence whose definitions are dealt out to four stages, in the order in which they run.
 
     `kept` are the names of a step (definitions, or states on entry) that the end reads; they are stored for all steps,
-    and so are inputs and what `prepare` makes: none is larger than an input or output of the user's recurrence,
-    unless the recurrence asks for it to be summed over time."""
+    and so are inputs and what `prepare` makes: none is larger than an input, an output or a state of one axis of the
+    user's recurrence, unless the recurrence asks for it to be summed over time."""
 
     recurrence: Recurrence
     constants: tuple[Let, ...]
@@ -35,7 +35,7 @@ def schedule(recurrence: Recurrence, shapes: Shapes) -> Schedule:
     """Deal the definitions out; `shapes` are the sizes of which one value a step may be kept for all steps.
 
     In `h = sigmoid(z) * h + x; output o = tanh(h)`, the sigmoid is prepared and the tanh taken at the end."""
-    recurrence = name_elements(name_positions(name_results(split_fixpoints(recurrence))))
+    recurrence = name_elements(name_positions(name_results(fill_axes(split_fixpoints(recurrence)))))
     recurrence = share(flatten(recurrence, products=True))
     stages = _before(recurrence, shapes)
     recurrence = _name_large_totals(recurrence, shapes, stages)
@@ -47,6 +47,12 @@ def fits(axes: tuple[Axis, ...], shapes: Shapes) -> bool:
     """Whether a value with these axes is no larger than one of the shapes."""
     sizes = Counter(axis.size for axis in axes)
     return not sizes or any(sizes <= Counter(shape) for shape in shapes)
+
+
+def fill_axes(recurrence: Recurrence) -> Recurrence:
+    """Give every definition all of its name's axes: what is reduced must have its places, not stand for them."""
+    lets = tuple(replace(let, expr=spread(let.expr, let.axes)) for let in recurrence.lets)
+    return replace(recurrence, lets=lets)
 
 
 def name_positions(recurrence: Recurrence) -> Recurrence:

@@ -120,8 +120,33 @@ def _base_name(expr: Expr) -> str:
     return NOUNS.get(op, "test" if op in COMPARISONS | LOGICAL else "chosen" if op == "where" else op)
 
 
+def adopt_names(recurrence: Recurrence) -> Recurrence:
+    """Call a temporary as a definition does that only renames it: `x1 = exp(g); decay = x1` is `decay = exp(g)`."""
+    temporary = {let.name: let for let in recurrence.lets if let.temporary}
+    names_of: dict[str, Let] = {}
+    for let in recurrence.lets:
+        made = temporary.get(let.expr.name) if isinstance(let.expr, Ref) else None
+        if made is not None and not let.temporary and let.expr.index == let.axes == made.axes:  # type: ignore[union-attr]
+            names_of.setdefault(made.name, let)
+    if not names_of:
+        return recurrence
+
+    def rule(node: Expr) -> Expr:
+        known = isinstance(node, Ref) and node.name in names_of
+        return replace(node, name=names_of[node.name].name) if known else node  # type: ignore[union-attr]
+
+    dropped = {let.name for let in names_of.values()}
+    kept = (
+        replace(names_of[let.name], expr=let.expr) if let.name in names_of else let
+        for let in recurrence.lets
+        if let.name not in dropped
+    )
+    return map_exprs(replace(recurrence, lets=tuple(kept)), lambda expr: rewrite(expr, rule))
+
+
 def share(recurrence: Recurrence) -> Recurrence:
     """Compute equal definitions once; a temporary that only renames another value goes as well."""
+    recurrence = adopt_names(recurrence)
     known: dict[tuple[tuple[Axis, ...], Expr], Let] = {}
     replaced: dict[str, Let] = {}
     kept: list[Let] = []

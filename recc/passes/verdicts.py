@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recc.ir.nodes import Expr
+from recc.ir.nodes import Expr, Fixpoint
 from recc.passes.axes import AxisClass
 from recc.passes.conditions import Condition
 from recc.passes.dependence import Jacobian
@@ -116,7 +116,8 @@ class Refusal:
     def text(self) -> str:
         """One line, e.g. "nonlinear (piecewise affine), elementwise over D: diagonal Jacobian"."""
         kind = "" if self.kind.text == "nonlinear" else f" ({self.kind.text.removeprefix('nonlinear').strip(', ')})"
-        return f"nonlinear{kind}" + (f", {self.jacobian.text}" if self.jacobian is not None else "")
+        what = "implicit" if isinstance(self.culprit, Fixpoint) else "nonlinear"
+        return f"{what}{kind}" + (f", {self.jacobian.text}" if self.jacobian is not None else "")
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,9 @@ def check_choices(spec: Spec, method: str, backend: str) -> None:
         raise ValueError(f"method: {spec.signature.name} has no scan: {spec.refusal}")
     if method == "convolution" and spec.primal.convolution is None:
         raise ValueError(f"method: {spec.signature.name} has no convolution: {spec.no_convolution}")
+    if backend == "cpu" and spec.native is None:
+        why = spec.no_native or "the module was compiled without it"
+        raise ValueError(f"backend: {spec.signature.name} cannot run on 'cpu': {why}")
 
 
 def use_scan(spec: Spec, method: str, sizes: dict[str, int], steps: int, rows: int) -> bool:

@@ -1,7 +1,6 @@
 """What the generated wrapper calls: a whole sequence, one step, and the initial states."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,11 +17,9 @@ from recc.runtime.arguments import (
     use_scan,
 )
 from recc.runtime.autograd import SolveRecurrence, feature_shape, kind_of, make_plan, without_autocast
-from recc.runtime.convolution import Convolve
-from recc.runtime.native import NativeChoice, choose_native, solve_natively
 from recc.runtime.operator import solve_by_operator
 from recc.runtime.packing import check_cu_seqlens, pack, sequence_lengths, solve_packed
-from recc.runtime.program import Spec
+from recc.runtime.program import Choice, Spec
 from recc.runtime.promises import check_promises
 from recc.runtime.tiles import Tensors
 
@@ -67,9 +64,11 @@ def solve_here(
     def by_torch(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
         return solve_by_torch(spec, bound._replace(x=x, w=w, s=s), cu_seqlens, reverse, method, backend)
 
-    native = choose_native(spec, bound, NativeChoice(method, backend, cu_seqlens, reverse, by_torch))
-    solver = by_torch if native is None else partial(solve_natively, native)
-    return solver(bound.x, bound.w, bound.s)
+    choice = Choice(method, backend, cu_seqlens, reverse, by_torch)
+    native = None if spec.native is None else spec.native.choose(spec, bound, choice)
+    if spec.native is None or native is None:
+        return by_torch(bound.x, bound.w, bound.s)
+    return spec.native.solve(native, bound.x, bound.w, bound.s)
 
 
 def solve_by_torch(
@@ -107,7 +106,7 @@ def solve_eagerly(
             rows *= lane
         scan = use_scan(spec, method, bound.sizes, steps, rows)
         plan = make_plan(spec, (batch, steps, bound.lanes), bound.sizes, (bound.dtype, bound.out_dtype), scan)
-        node = Convolve if method == "convolution" else SolveRecurrence
+        node = spec.convolver.node if method == "convolution" and spec.convolver else SolveRecurrence
         flat: Tensors = node.apply(plan, *x, *w, *s)  # pyright: ignore[reportAssignmentType]
         outs, states = len(spec.signature.outputs), len(spec.signature.states)
         return flat[:outs], flat[outs : outs + states]
@@ -123,6 +122,10 @@ def step_call(spec: Spec, state: Any, x: Sequence[Tensor], w: Sequence[Tensor]) 
 
     `state` is what the previous step or a whole sequence returned, or None at the beginning.
     """
+    if spec.native is not None and not torch.compiler.is_compiling():
+        made = spec.native.step(spec, state, x, w)
+        if made is not None:
+            return pack_values(spec.outputs_type, made[0]), pack_values(spec.states_type, made[1])
     bound = bind(spec, x, w, state, timed=False)
     if tracks_gradients((*bound.x, *bound.w, *bound.s)):
         outputs, new = solve_by_torch(spec, bound, None, False, "sequential", "torch")

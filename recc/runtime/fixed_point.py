@@ -12,9 +12,9 @@ REPORTED: set[str] = set()
 
 
 class Ending(NamedTuple):
-    """When repetition ends: after a change of at most `tolerance * (1 + abs(y))` everywhere, or of `tolerance` times the
-    largest place if `relative`, and after `rounds` steps at the latest. The last `features` dimensions are one solution,
-    those before them hold others, each of which ends by itself; `what` is found, for messages."""
+    """When repetition ends: after a change of at most `tolerance * (1 + abs(y))` everywhere, or of `tolerance` times
+    the largest place if `relative`, and after `rounds` steps at the latest. The last `features` dimensions are one
+    solution; those before them hold others, each of which ends by itself. `what` is found, for messages."""
 
     features: int
     tolerance: float
@@ -40,29 +40,26 @@ def solve_fixed_point(
     ending = Ending(features, tolerance, rounds, relative, what)
     if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
         return FixedPoint.apply(step, ending, start, *given)  # pyright: ignore[reportReturnType]
-    return repeated(step, start, given, ending)
+    return repeat_step(step, start, given, ending)
 
 
-def repeated(step: Callable[..., Any], y: Tensor, given: Sequence[Tensor], ending: Ending) -> Tensor:
+def repeat_step(step: Callable[..., Any], y: Tensor, given: Sequence[Tensor], ending: Ending) -> Tensor:
     """What repetition ends with. A solution that has ended is kept, so that it does not depend on those beside it."""
-    moving: Tensor | None = None
-    change = torch.zeros(())
+    moving = torch.ones((), dtype=torch.bool, device=y.device)
+    change = moving
     for _ in range(ending.rounds):
         (new,) = step((y,), given)
         change = (new - y).abs()
-        settled = within(change, new.abs(), ending)
-        y = new if moving is None else torch.where(moving, new, y)
-        moving = ~settled if moving is None else moving & ~settled
-        if not known(moving):
-            continue
-        if not moving.any():
+        y = torch.where(moving, new, y)
+        moving = moving & ~has_settled(change, new.abs(), ending)
+        if can_be_read(moving) and not moving.any():
             return y
-    if moving is not None and known(moving):
-        report(ending, change.masked_select(moving.expand(change.shape)).max().item())
+    if can_be_read(moving):
+        report_open(ending, change.masked_select(moving.expand(change.shape)).max().item())
     return y
 
 
-def within(change: Tensor, size: Tensor, ending: Ending) -> Tensor:
+def has_settled(change: Tensor, size: Tensor, ending: Ending) -> Tensor:
     """Whether all places of a solution have changed by no more than is allowed."""
     dims = tuple(range(-ending.features, 0))
     largest = size.amax(dims, keepdim=True) if dims else size
@@ -72,13 +69,13 @@ def within(change: Tensor, size: Tensor, ending: Ending) -> Tensor:
     return settled.all(dims, keepdim=True) if dims else settled  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def known(x: Tensor) -> bool:
+def can_be_read(x: Tensor) -> bool:
     """Whether the values of a tensor can be looked at: not those of batches that torch makes of cotangents."""
     batched = torch._C._functorch.is_legacy_batchedtensor  # pyright: ignore[reportAttributeAccessIssue]
     return not batched(x)
 
 
-def report(ending: Ending, change: float) -> None:
+def report_open(ending: Ending, change: float) -> None:
     """Tells, once for each fixed point, that it was not reached."""
     if ending.what not in REPORTED:
         REPORTED.add(ending.what)
@@ -92,8 +89,7 @@ class FixedPoint(torch.autograd.Function):
 
     @staticmethod
     def forward(step: Callable[..., Any], ending: Ending, start: Tensor, *given: Tensor) -> Tensor:
-        y = repeated(step, start, given, ending)
-        return y.clone() if any(y is t for t in (start, *given)) else y
+        return repeat_step(step, start, given, ending)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -103,39 +99,28 @@ class FixedPoint(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        step, (y, *given) = ctx.step, ctx.saved_tensors
+        step, (y, *given), (g,) = ctx.step, ctx.saved_tensors, grads
 
         def adjoint(u: Sequence[Tensor], beside: Sequence[Tensor]) -> tuple[Tensor]:
             g, y, *given = beside
-            _, pull = torch.func.vjp(lambda y: step((y,), given)[0], y)
-            return (g + pull(u[0])[0],)
+            return (g + pull_along(lambda y: step((y,), given)[0], (y,), u[0])[0],)
 
-        (g,) = grads
-        u = solve_fixed_point(adjoint, g, (g, y, *given), **linear(ctx.ending, "gradient"))
-        _, pull = torch.func.vjp(lambda *given: step((y,), given)[0], *given)
-        return (None, None, None, *pull(u))
+        u = solve_fixed_point(adjoint, g, (g, y, *given), **derivative_ending(ctx.ending, "gradient"))
+        return (None, None, None, *pull_along(lambda *given: step((y,), given)[0], given, u))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         step, (y, *given) = ctx.step, ctx.saved_tensors
         moved = [torch.zeros_like(x) if dx is None else dx for x, dx in zip(given, tangents[3:], strict=True)]
-
-        def push(y: Tensor, given: Sequence[Tensor], dy: Tensor, moved: Sequence[Tensor]) -> Tensor:
-            """The tangent of a step, as the derivative of its pullback along the tangents."""
-            u = torch.zeros_like(y)
-
-            def pulled(u: Tensor) -> tuple[Tensor, ...]:
-                _, pull = torch.func.vjp(lambda y, *given: step((y,), given)[0], y, *given)
-                return pull(u)
-
-            return torch.func.vjp(pulled, u)[1]((dy, *moved))[0]
+        count = 1 + len(given)
 
         def tangent(dy: Sequence[Tensor], beside: Sequence[Tensor]) -> tuple[Tensor]:
-            count = len(given)
-            return (push(beside[0], beside[1 : 1 + count], dy[0], beside[1 + count :]),)
+            directions = (dy[0], *beside[count:])
+            return (push_along(lambda y, *given: step((y,), given)[0], beside[:count], directions),)
 
-        beside = (y, *given, *moved)
-        return solve_fixed_point(tangent, torch.zeros_like(y), beside, **linear(ctx.ending, "tangent"))
+        return solve_fixed_point(
+            tangent, torch.zeros_like(y), (y, *given, *moved), **derivative_ending(ctx.ending, "tangent")
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
@@ -144,7 +129,27 @@ class FixedPoint(torch.autograd.Function):
         return FixedPoint.apply(step, ending, *moved), 0  # pyright: ignore[reportReturnType]
 
 
-def linear(ending: Ending, kind: str) -> dict[str, Any]:
+def pull_along(function: Callable[..., Tensor], at: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor, ...]:
+    """Cotangents of a function's arguments, of which any may lack dimensions that others were batched in."""
+    if len(at) == 1:
+        at = (at[0].expand(torch.broadcast_shapes(at[0].shape, cotangent.shape)),)
+    result, pull, *_ = torch.func.vjp(function, *at)
+    return pull(cotangent.expand(result.shape))
+
+
+def push_along(function: Callable[..., Tensor], at: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
+    """The derivative of a function along directions, as that of its pullback, which is linear."""
+    pairs = [torch.broadcast_tensors(x, dx) for x, dx in zip(at, directions, strict=True)]
+    at = [x for x, _ in pairs]
+    result, *_ = torch.func.vjp(function, *at)
+
+    def pulled(u: Tensor) -> tuple[Tensor, ...]:
+        return torch.func.vjp(function, *at)[1](u)
+
+    return torch.func.vjp(pulled, torch.zeros_like(result))[1](tuple(dx for _, dx in pairs))[0]
+
+
+def derivative_ending(ending: Ending, kind: str) -> dict[str, Any]:
     """How the linear equation of a derivative ends: by its own size, as it may be large or small."""
     found = ending._replace(rounds=2 * ending.rounds, relative=True, what=f"the {kind} of {ending.what}")
     return found._asdict()

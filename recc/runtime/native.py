@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from recc.runtime.arguments import Bound
 from recc.runtime.autograd import feature_shape, fit, kind_of
 from recc.runtime.native_build import REPORTED, NativeError, load_library
-from recc.runtime.program import Port, Spec
+from recc.runtime.program import Choice, Port, Spec
 from recc.runtime.tiles import Tensors
 
 ELEMENT_TYPES = {
@@ -29,7 +29,7 @@ ELEMENT_TYPES = {
     torch.float16: "float16",
 }
 SHARED_WORK = 2**17  # state elements times steps that are worth waking another thread for
-PATH_BYTES = 2**18  # states of a tile that the backward pass has at hand: they stay in a core's cache
+PATH_BYTES = 2**19  # states of a tile that the backward pass has at hand: they stay in a core's cache
 TILE_STEPS = (8, 64)
 TORCH_SECONDS = 0.01  # what torch must take for native code to be built without being asked for
 LARGE_MATRIX = 2**16  # elements of a matrix that each row reads again at each step: products of matrices are faster
@@ -68,22 +68,11 @@ class NativeCall:
         return (1, int(firsts[-1])), firsts
 
 
-class NativeChoice(NamedTuple):
-    """What a user chose, how a call goes, and the same call without native code."""
-
-    method: str
-    backend: str
-    bounds: Tensor | None = None
-    reverse: bool = False
-    by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None = None
-    tile: int | None = None
-
-
-def choose_native(spec: Spec, bound: Bound, choice: NativeChoice) -> NativeCall | None:
+def choose_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall | None:
     """The call in native code, or None where torch makes it.
 
     Raises ValueError or RuntimeError where native code was asked for and cannot be had."""
-    if choice.backend == "torch" or choice.backend == "auto" and not pays(spec, bound):
+    if choice.backend == "torch" or choice.backend == "auto" and not pays(spec, bound, choice.decoding):
         return None
     name = spec.signature.name
     refusal = native_refusal(spec, bound, choice.method)
@@ -100,21 +89,20 @@ def choose_native(spec: Spec, bound: Bound, choice: NativeChoice) -> NativeCall 
         return None
 
 
-def pays(spec: Spec, bound: Bound) -> bool:
-    """Whether native code is worth building: torch takes long, and no large matrix is read at every step."""
-    if not spec.native or spec.cost is None or 0 in bound.sizes.values():
+def pays(spec: Spec, bound: Bound, decoding: bool) -> bool:
+    """Whether native code is worth building: torch takes long, or a decoder waits for each step; and no large matrix is
+    read at every step."""
+    if spec.cost is None or 0 in bound.sizes.values():
         return False
     for port in spec.signature.params:
         if len(set(port.axes)) < len(port.axes) and prod(feature_shape(port, bound.sizes)) > LARGE_MATRIX:
             return False
-    return min(spec.cost(bound.sizes, bound.steps, bound.rows * prod(bound.lanes))) >= TORCH_SECONDS
+    return decoding or min(spec.cost(bound.sizes, bound.steps, bound.rows * prod(bound.lanes))) >= TORCH_SECONDS
 
 
 def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
     """Why a call cannot be made in native code, whatever compiler there is; empty if it can."""
     tensors = (*bound.x, *bound.w, *bound.s)
-    if not spec.native:
-        return spec.no_native or "the module was compiled without it"
     if method not in ("auto", "sequential"):
         return f"it has no method {method!r}"
     if any(t.device.type != "cpu" for t in tensors):
@@ -131,9 +119,10 @@ def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
 
 def native_library(spec: Spec, bound: Bound) -> Any:
     """The library of a recurrence for the sizes and element types of a call. Raises NativeError."""
-    signature = spec.signature
+    signature, native = spec.signature, spec.native
+    assert native is not None
     real = torch.float64 if bound.dtype == torch.float64 else torch.float32
-    macros = [(macro, str(bound.sizes[size])) for size, macro in spec.native_sizes]
+    macros = [(macro, str(bound.sizes[size])) for size, macro in native.sizes]
     macros.append(("REAL_BITS", "64" if real == torch.float64 else "32"))
     for number, (port, value) in enumerate(zip(signature.inputs, bound.x, strict=True)):
         kind = "real" if port.complex else ELEMENT_TYPES[value.dtype]
@@ -142,7 +131,7 @@ def native_library(spec: Spec, bound: Bound) -> Any:
         macros.append((f"TYPE_OUT_{number}", "real" if port.complex else ELEMENT_TYPES[bound.out_dtype]))
     key = (spec.key, tuple(macros))
     if key not in READY:
-        READY[key] = load_library(spec.native, tuple(macros))
+        READY[key] = load_library(native.text, tuple(macros))
     return READY[key]
 
 
@@ -157,7 +146,7 @@ def warn_without_native(name: str, error: NativeError) -> None:
         warnings.warn(f"{name}: the torch backend is used, not native code: {text}", RuntimeWarning, stacklevel=4)
 
 
-def plan_native(spec: Spec, bound: Bound, choice: NativeChoice) -> NativeCall:
+def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     """A call in native code. Raises NativeError where there is no library for it."""
     library = native_library(spec, bound)
     bounds = None if choice.bounds is None else choice.bounds.to(torch.int64).contiguous()
@@ -291,7 +280,8 @@ def run_backward(
         for g, p in zip(grads[len(g_out) :], signature.states, strict=True)
     ]
     d_x = tuple(
-        torch.empty(plan.shape(p, plan.over_time()), dtype=t.dtype) for t, p in zip(given, signature.inputs, strict=True)
+        torch.empty(plan.shape(p, plan.over_time()), dtype=t.dtype)
+        for t, p in zip(given, signature.inputs, strict=True)
     )
     d_w = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.params)
     d_s = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.states)

@@ -1,8 +1,8 @@
 """C text as a shared library: built by the system's compiler at first use, and kept on disk by its content.
 
-A library is `native/KEY/DIGEST.EXT` in the cache directory; the key stands for the text, the compiler and the processor,
-the digest for the library's own bytes, which are checked before they are loaded. Many processes may build at once: each
-writes a file of its own and renames it. What cannot be built is a `NativeError` that says why.
+A library is `native/KEY/DIGEST.so` in the cache directory; the key stands for the text, the compiler and the
+processor, the digest for the library's own bytes, which are checked before they are loaded. Many processes may build at
+once: each writes a file of its own and renames it. What cannot be built is a `NativeError` that says why.
 """
 
 import atexit
@@ -73,7 +73,7 @@ def find_compiler() -> tuple[str, ...]:
         command = shlex.split(chosen)
     except ValueError:
         command = [chosen]
-    for candidate in ([command] if command else [["cc"], ["gcc"], ["clang"]]):
+    for candidate in [command] if command else [["cc"], ["gcc"], ["clang"]]:
         path = shutil.which(candidate[0])
         if path is not None:
             return (path, *candidate[1:])

@@ -7,7 +7,6 @@ does it by convolutions, which the backward one makes again, for autograd to dif
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from math import prod
 from typing import Any, NamedTuple
 
@@ -26,10 +25,8 @@ from recc.runtime.autograd import (
     solve,
     without_autocast,
 )
-from recc.runtime.convolution import solve_by_convolution
-from recc.runtime.native import NativeCall, NativeChoice, choose_native, run_backward, run_forward
 from recc.runtime.packing import differentiate_packed, pack, sequence_lengths, solve_packed
-from recc.runtime.program import Spec
+from recc.runtime.program import Choice, Spec
 from recc.runtime.tiles import Tensors
 
 STATIC_SCHEMA = "Tensor? cu_seqlens, SymInt[] sizes, SymInt[] lanes, bool reverse, str method, " + (
@@ -69,7 +66,9 @@ def solve_by_operator(
     """Outputs and final states through the recurrence's operator."""
     sizes = [bound.sizes[name] for name in size_names(spec)]
     static = (cu_seqlens, sizes, list(bound.lanes), reverse and cu_seqlens is not None, method)
-    flat = OPERATORS[spec.key](list(bound.x), list(bound.w), list(bound.s), *static, bound.dtype, bound.out_dtype, backend)
+    flat = OPERATORS[spec.key](
+        list(bound.x), list(bound.w), list(bound.s), *static, bound.dtype, bound.out_dtype, backend
+    )
     outs, states = len(spec.signature.outputs), len(spec.signature.states)
     return tuple(flat[:outs]), tuple(flat[outs : outs + states])
 
@@ -90,12 +89,12 @@ def solve_flat(
     The bounds, of which there is one more than tiles, make a dimension that is never 1: tracing would guard on that.
     """
     x, w, s = tuple(x), tuple(w), tuple(s)
-    if static.method == "convolution":
-        outputs, finals = convolve_flat(spec, x, w, s, static)
+    if static.method == "convolution" and spec.convolver:
+        outputs, finals = spec.convolver.solve(spec, x, w, s, static)
         return [fresh(t) for t in (*outputs, *finals)]
-    native = native_plan(spec, x, w, s, static)
-    if native is not None:
-        outputs, finals, entries = run_forward(native, x, w, s, static.bounded)
+    native = native_call(spec, x, w, s, static)
+    if spec.native is not None and native is not None:
+        outputs, finals, entries = spec.native.forward(native, x, w, s, static.bounded)
         bounds = (torch.cat((e, f), 1) for e, f in zip(entries, finals, strict=True)) if static.bounded else ()
         return [*outputs, *finals, *bounds]
     with without_autocast(x[0].device):
@@ -113,48 +112,17 @@ def solve_flat(
         return [*(o.contiguous() for o in outputs), *finals]
 
 
-def native_plan(spec: Spec, x: Tensors, w: Tensors, s: Tensors, static: Static) -> NativeCall | None:
-    """The call in native code, if that is chosen."""
+def native_call(spec: Spec, x: Tensors, w: Tensors, s: Tensors, static: Static) -> Any:
+    """The call in native code, or None where torch makes it."""
+    if spec.native is None:
+        return None
     sizes = dict(zip(size_names(spec), static.sizes, strict=True))
     kinds = static.dtype, static.out_dtype
     bound = Bound(x, w, s, x[0].shape[1], s[0].shape[0], tuple(static.lanes), sizes, *kinds)
-    choice = NativeChoice(static.method, static.backend, static.cu_seqlens, static.reverse, None, SEQUENTIAL_TILE)
+    choice = Choice(static.method, static.backend, static.cu_seqlens, static.reverse, None, SEQUENTIAL_TILE)
     if static.cu_seqlens is not None:
         sequence_lengths(static.cu_seqlens, bound.steps)
-    return choose_native(spec, bound, choice)
-
-
-def convolve_flat(spec: Spec, x: Tensors, w: Tensors, s: Tensors, static: Static) -> tuple[Tensors, Tensors]:
-    """Outputs and final states by convolutions, as ordinary torch."""
-
-    def dense(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
-        return solve_by_convolution(plan_for(spec, static, x), x, w, s)
-
-    if static.cu_seqlens is None:
-        return dense(x, w, s)
-    packing = pack(sequence_lengths(static.cu_seqlens, x[0].shape[1]), static.reverse, x[0].device)
-    return solve_packed(dense, x, w, s, packing)
-
-
-def differentiate_convolution(
-    spec: Spec, x: Tensors, w: Tensors, s: Tensors, grads: Sequence[Tensor | None], static: Static
-) -> list[Tensor]:
-    """Cotangents of inputs, params and initial states through convolutions that are made again."""
-    leaves = [t.detach().requires_grad_() for t in (*x, *w, *s)]
-    with torch.enable_grad(), recording():
-        nx, nw = len(x), len(x) + len(w)
-        outputs, finals = convolve_flat(spec, tuple(leaves[:nx]), tuple(leaves[nx:nw]), tuple(leaves[nw:]), static)
-        pairs = [(t, g) for t, g in zip((*outputs, *finals), grads, strict=True) if g is not None and t.requires_grad]
-        values, cotangents = [t for t, _ in pairs], [g for _, g in pairs]
-        found = torch.autograd.grad(values, leaves, cotangents, allow_unused=True) if pairs else [None] * len(leaves)
-    return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
-
-
-def recording() -> AbstractContextManager[Any]:
-    """Autograd, which is switched off inside of an operator."""
-    excluded = torch._C._dispatch_tls_local_exclude_set()
-    autograd = torch._C.DispatchKeySet(torch._C.DispatchKey.AutogradFunctionality)
-    return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded - autograd)
+    return spec.native.choose(spec, bound, choice)
 
 
 def differentiate_flat(
@@ -168,15 +136,16 @@ def differentiate_flat(
 ) -> list[Tensor]:
     """Cotangents of inputs, params and initial states."""
     x, w, s = tuple(x), tuple(w), tuple(s)
-    if static.method == "convolution":
-        return [fresh(g) for g in differentiate_convolution(spec, x, w, s, grads, static)]
+    if static.method == "convolution" and spec.convolver:
+        return [fresh(g) for g in spec.convolver.differentiate(spec, x, w, s, grads, static)]
     outs, states = len(spec.signature.outputs), len(spec.signature.states)
     entries = tuple(b[:, :-1] for b in bounds)
-    native = native_plan(spec, x, w, s, static)
-    if native is not None:
+    native = native_call(spec, x, w, s, static)
+    if spec.native is not None and native is not None:
         if not static.bounded:
-            entries = run_forward(native, x, w, s, True)[2]
-        return [g.contiguous() for part in run_backward(native, x, w, entries, grads[: outs + states]) for g in part]
+            entries = spec.native.forward(native, x, w, s, True)[2]
+        parts = spec.native.backward(native, x, w, entries, grads[: outs + states])
+        return [g.contiguous() for part in parts for g in part]
     cotangents = (grads[:outs], grads[outs : outs + states], ())
     with without_autocast(x[0].device):
         if static.cu_seqlens is None:

@@ -81,6 +81,38 @@ class Signature(NamedTuple):
     sizes: dict[str, int]
 
 
+class Convolver(NamedTuple):
+    """How a recurrence is run by convolutions; only modules that have a convolution carry the functions along."""
+
+    node: Any  # the autograd function: (plan, *inputs, *params, *initial states) -> (*outputs, *final states)
+    solve: Callable[..., Any]  # the same inside of an operator
+    differentiate: Callable[..., Any]  # the cotangents inside of an operator
+
+
+class Native(NamedTuple):
+    """A recurrence and its adjoint in C, and how they are run: functions that only modules with C text carry along."""
+
+    text: str
+    sizes: tuple[tuple[str, str], ...]  # the macro that gives the C text each size
+    choose: Callable[..., Any]  # (spec, bound, choice) -> the call in native code, or None
+    solve: Callable[..., Any]  # (call, x, w, s) -> (outputs, final states)
+    forward: Callable[..., Any]  # (call, x, w, s, keep) -> (outputs, final states, entry states)
+    backward: Callable[..., Any]  # (call, x, w, entry states, cotangents) -> cotangents of x, w, s
+    step: Callable[..., Any]  # (spec, state, x, w) -> (outputs, states) of one step, or None
+
+
+class Choice(NamedTuple):
+    """What a user chose, how a call goes, and the same call without native code."""
+
+    method: str
+    backend: str
+    bounds: Any = None
+    reverse: bool = False
+    by_torch: Callable[..., Any] | None = None
+    tile: int | None = None
+    decoding: bool = False  # whether it is one step of many: native code pays at once
+
+
 @dataclass(frozen=True, eq=False)
 class Spec:
     """A compiled recurrence, as the generated part of a module describes it to the runtime.
@@ -103,6 +135,6 @@ class Spec:
     cost: Callable[..., Any] | None = None  # (sizes, T, rows) -> (sequential seconds, scan seconds)
     promises: tuple[tuple[str, ...], Callable[..., Any]] | None = None  # texts, and (x, w) -> their conditions
     tile: int | None = None  # steps in a tile; chosen by the number of steps when None
-    native: str = ""  # the recurrence and its adjoint in C
-    native_sizes: tuple[tuple[str, str], ...] = ()  # the macro that gives the C text each size
+    convolver: Convolver | None = None
+    native: Native | None = None
     no_native: str = ""  # why there is no C text, where there is none

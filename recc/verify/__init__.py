@@ -146,9 +146,7 @@ def _load(recurrence: Recurrence, source: Source, constants: dict[str, int | flo
     return getattr(module, recurrence.name)
 
 
-def _verify_method(
-    subject: _Subject, way: tuple[str, str], dtype: torch.dtype, advance: Callable[[], None]
-) -> Result:
+def _verify_method(subject: _Subject, way: tuple[str, str], dtype: torch.dtype, advance: Callable[[], None]) -> Result:
     tolerance = TOLERANCES[dtype]
     error = gradient_error = 0.0
     details = [subject.doubts] if subject.doubts else []

@@ -104,7 +104,13 @@ class Caller:
             lanes = self._oracle.forward.sample.shape.lanes
             inputs = [x.expand(*x.shape[:2], lanes, *x.shape[3:]) for x in inputs]
         bounds = torch.tensor([0, *np.cumsum(case.lengths)], dtype=torch.int64) if case.packed else None
-        options = {"cu_seqlens": bounds, "reverse": case.reverse, "method": way[0], "backend": way[1], "output_final_state": True}
+        options = {
+            "cu_seqlens": bounds,
+            "reverse": case.reverse,
+            "method": way[0],
+            "backend": way[1],
+            "output_final_state": True,
+        }
         start = None if states is None else tuple(states)
         outputs, finals = self._function(*inputs, *params, initial_state=start, **options)
         return _as_tuple(outputs), _as_tuple(finals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -20,6 +21,9 @@ from recc.verify import SIZES
 from recc.verify.cases import Caller, plan_cases
 from recc.verify.oracle import Oracle
 from recc.verify.samples import Shape, symbolic_sizes
+from tests.differential.test_random_modules import emitted
+from tests.ir.random_programs import SIZES as RANDOM_SIZES
+from tests.ir.random_programs import random_recurrence
 
 LENGTHS = (0, 1, 2, 19, 33)
 
@@ -172,6 +176,26 @@ def test_refusals(update: str, culprit: str) -> None:
         emit(source, method="convolution")
     with pytest.raises(ValueError, match="method: r has no convolution: `"):
         function_of(source)(torch.ones(1, 2), torch.ones(1, 2), method="convolution")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 2000, 100))
+def test_random_programs(first: int) -> None:
+    """What is admitted has the interpreter's values; slopes differ where rounding breaks a tie of states."""
+    found = 0
+    for seed in range(first, first + 100):
+        recurrence = random_recurrence(np.random.default_rng(seed), affine_bias=1.0, complex=seed % 5 == 0)
+        if not isinstance(convolution_of(recurrence), ConvolutionPlan):
+            continue
+        found += 1
+        function, methods = emitted(recurrence)
+        assert "convolution" in methods
+        oracle = Oracle(recurrence, Shape(4, 2, max(LENGTHS), {**RANDOM_SIZES}))
+        usable = [steps for steps in LENGTHS if steps <= max(oracle.forward.longest, 2)]
+        caller = Caller(function, oracle, {steps: oracle.expect(steps) for steps in usable})
+        for case in plan_cases(usable):
+            assert caller.errors(case, "convolution", torch.float64).value < 1e-9, (seed, case.text)
+    assert found
 
 
 @pytest.mark.slow

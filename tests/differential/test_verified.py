@@ -150,6 +150,14 @@ def test_a_recurrence_that_grows_is_checked_on_the_steps_before() -> None:
     assert all(r.passed for r in results), results
 
 
+def test_a_chaotic_recurrence_is_checked_on_the_steps_before_rounding_takes_over() -> None:
+    text = "recurrence r:\n    input a in (3.8, 4)\n    state h = 0.3\n    h = a * h * (1 - h)\n    output h\n"
+    oracle = Oracle(front(text).recurrences[0], Shape(4, 2, 1000, {}))
+    assert 5 < oracle.forward.longest < 40
+    results = verify(text)
+    assert all(r.passed for r in results), results
+
+
 def test_nan_is_not_agreement() -> None:
     results = verify("recurrence r:\n    input x\n    state h\n    h = h + x\n    output y = sqrt(-1 - h * h)\n")
     assert not any(r.passed for r in results)

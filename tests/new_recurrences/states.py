@@ -150,7 +150,7 @@ recurrence cells:
     h = 0.5 * h + 0.1 * conv(h, W, axis=X) + 0.1 * conv(x, U, axis=X, wrap=True) + 0.1 * roll(h, 1, axis=X)
     output h
     """,
-    BOTH,
+    BOTH | {"convolution"},
 )
 def cells(x: Arrays, w: Arrays) -> Arrays:
     def conv(values: np.ndarray, weights: np.ndarray, mode: str) -> np.ndarray:

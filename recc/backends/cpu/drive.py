@@ -55,11 +55,23 @@ class Driver:
     def load(self, tensor: Tensor, depth: int) -> list[str]:
         """A step's input as pointers to `real`, named as the kernel calls it."""
         indent, first = INDENT * depth, self._arrays[tensor.port.parts[0]]
-        count, at = self.step.count(first), f"{tensor.name} + {'2 * ' if tensor.port.complex else ''}t * {tensor.stride}"
+        count, at = (
+            self.step.count(first),
+            f"{tensor.name} + {'2 * ' if tensor.port.complex else ''}t * {tensor.stride}",
+        )
         buffers = [self.buffer(part) for part in tensor.port.parts]
         if tensor.port.complex:
             return [f"{indent}load_pair({', '.join(buffers)}, {at}, {count});"]
-        return [f"{indent}const real *const {self.local(tensor.port.parts[0])} = LOAD({buffers[0]}, {at}, {count});"]
+        local = self.local(tensor.port.parts[0])
+        return [f"{indent}const real *const {local} = LOAD({buffers[0]}, {at}, {count});"]
+
+    def fetch(self, tensor: Tensor, depth: int, back: bool = False, write: bool = False) -> list[str]:
+        """Ask for a tensor's values of a step that is still to come, in a walk forwards or `back`."""
+        if tensor.port.complex:
+            return []
+        count = self.step.count(self._arrays[tensor.port.parts[0]])
+        at, turned = f"{tensor.name} + t * {tensor.stride}", f"{'!' if back else ''}shape[REVERSE]"
+        return [f"{INDENT * depth}FETCH({at}, {turned}, {tensor.stride}, {count}, {int(write)});"]
 
     def place(self, tensor: Tensor, depth: int) -> list[str]:
         if tensor.port.complex:
@@ -109,7 +121,9 @@ class Driver:
         ]
         flat = "0"
         for loop, size in zip(loops, sizes, strict=True):
-            flat = loop if flat == "0" else f"({flat}) * {size} + {loop}" if " " in flat else f"{flat} * {size} + {loop}"
+            flat = (
+                loop if flat == "0" else f"({flat}) * {size} + {loop}" if " " in flat else f"{flat} * {size} + {loop}"
+            )
         own = "".join(f"[{loops[place]}]" for place in port.order)
         pairs = []
         for number, part in enumerate(port.parts):

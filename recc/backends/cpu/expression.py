@@ -10,6 +10,7 @@ from recc.ir.kernel import (
     Choice,
     Element,
     Extent,
+    Folded,
     Inside,
     Local,
     Number,
@@ -74,6 +75,10 @@ class Printer:
                 return self.reference(array) + "".join(f"[{self.place(item)}]" for item in at), ATOM
             case Operation(op, args):
                 return self._operation(op, args)
+            case Folded(array, combine, size, var):
+                self.used.add(f"fold_{combine}")
+                count = f"TILE({self.size(size)})" if var is None else f"{self.name_of(var)}_count"
+                return f"fold_{combine}({self.name_of(array)}, {count})", ATOM
             case Choice(test, x, y):
                 parts = self.text(test, CHOICE + 1), self.text(x, CHOICE + 1), self.text(y, CHOICE)
                 return f"{parts[0]} ? {parts[1]} : {parts[2]}", CHOICE
@@ -92,7 +97,9 @@ class Printer:
         minus = [self.place(item) for item in shift.minus]
         if shift.half is not None:
             (minus if shift.negative else plus).append(f"{self.size(shift.half)} / 2")
-        code = " + ".join(plus) + "".join(f" - {item}" if not item.startswith("-") else f" + {item[1:]}" for item in minus)
+        code = " + ".join(plus) + "".join(
+            f" - {item}" if not item.startswith("-") else f" + {item[1:]}" for item in minus
+        )
         return f"({code})"
 
     def _operation(self, op: str, args: tuple[Scalar, ...]) -> tuple[str, int]:

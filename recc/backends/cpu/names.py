@@ -6,16 +6,19 @@ import re
 
 # Keywords, macros of the headers that kernels include, and what kernels call their own.
 RESERVED = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm typeof "
-    "bool true false complex imaginary NULL NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL EXIT_SUCCESS EXIT_FAILURE RAND_MAX "
-    "MB_CUR_MAX MATH_ERRNO MATH_ERREXCEPT errno linux unix "
-    "real other bfloat16 float16 claim origin allocate wrapped scaled eliminate largest smallest bits_of with_bits "
-    "load_pair store_pair power_of_two forward backward step m row t n at shape stride strides data next width bounds "
-    "begin count tile tiles first steps path lane reverse system right col memory states ROWS STEPS REVERSE TILE_STEPS "
-    "LANE_COUNT LANE_RANK LANE_SIZES REAL TILE LANES TILE_LANES LOAD PLACE STORE REAL_BITS".split()
+    "auto break case char const continue default do double else enum extern float for goto if inline int long "
+    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
+    "while asm typeof bool true false complex imaginary NULL NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL "
+    "EXIT_SUCCESS EXIT_FAILURE RAND_MAX MB_CUR_MAX MATH_ERRNO MATH_ERREXCEPT errno linux unix real other "
+    "bfloat16 float16 claim origin allocate wrapped scaled eliminate bits_of with_bits load_pair store_pair "
+    "power_of_two forward backward step m row t n at shape stride strides data next width bounds begin count "
+    "tile tiles first steps path lane reverse system right col memory states ROWS STEPS REVERSE TILE_STEPS "
+    "LANE_COUNT LANE_RANK LANE_SIZES REAL TILE LANES TILE_LANES LOAD PLACE STORE REAL_BITS FOLD FOLD_HALF PLUS "
+    "EITHER lanes whole_vector half_vector quarter_vector AHEAD FETCH".split()
 )
-PATTERNS = re.compile(r"_|(real|load|store|place|to|from|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$")
+PATTERNS = re.compile(
+    r"_|(real|fold|load|store|place|to|from|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$"
+)
 
 
 class Names:

@@ -52,13 +52,57 @@ static inline real real_max(real x, real y) { return (x > y) | (x != x) ? x : y;
 
 static inline real real_min(real x, real y) { return (x < y) | (x != x) ? x : y; }
 
-/* --- largest: real_max --- */
+/* --- fold --- */
 
-#pragma omp declare reduction(largest : real : omp_out = real_max(omp_out, omp_in)) initializer(omp_priv = -INFINITY)
+/* The first `count` elements of lanes combined, in halves. */
+#define FOLD_HALF(half, combine) \
+    if (count > half) { \
+        for (int lane = 0; lane < count - half; lane++) lanes[lane] = combine(lanes[lane], lanes[lane + half]); \
+        count = half; \
+    }
+#define FOLD(combine) \
+    FOLD_HALF(64, combine) FOLD_HALF(32, combine) FOLD_HALF(16, combine) FOLD_HALF(8, combine) \
+    FOLD_HALF(4, combine) FOLD_HALF(2, combine) FOLD_HALF(1, combine) \
+    return lanes[0];
+#define PLUS(x, y) ((x) + (y))
+#define EITHER(x, y) ((x) | (y))
 
-/* --- smallest: real_min --- */
+/* --- fold_sum: fold --- */
 
-#pragma omp declare reduction(smallest : real : omp_out = real_min(omp_out, omp_in)) initializer(omp_priv = INFINITY)
+/* Whole vectors are added first; compilers make better code of this than of a reduction of theirs. */
+typedef real whole_vector __attribute__((vector_size(64), aligned(4), may_alias));
+typedef real half_vector __attribute__((vector_size(32), aligned(4), may_alias));
+typedef real quarter_vector __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline real fold_sum(real *lanes, int count) {
+    enum { WIDTH = 64 / sizeof(real) };
+    if (count > 0 && count % WIDTH == 0) {
+        whole_vector sum = *(whole_vector *)lanes;
+        for (int at = WIDTH; at < count; at += WIDTH) sum += *(whole_vector *)(lanes + at);
+        real part[WIDTH] __attribute__((aligned(64)));
+        *(whole_vector *)part = sum;
+        *(half_vector *)part += *(half_vector *)(part + WIDTH / 2);
+        const quarter_vector last = *(quarter_vector *)part + *(quarter_vector *)(part + WIDTH / 4);
+#if REAL_BITS == 32
+        return (last[0] + last[2]) + (last[1] + last[3]);
+#else
+        return last[0] + last[1];
+#endif
+    }
+    FOLD(PLUS)
+}
+
+/* --- fold_any: fold --- */
+
+static inline int fold_any(int *lanes, int count) { FOLD(EITHER) }
+
+/* --- fold_max: fold, real_max --- */
+
+static inline real fold_max(real *lanes, int count) { FOLD(real_max) }
+
+/* --- fold_min: fold, real_min --- */
+
+static inline real fold_min(real *lanes, int count) { FOLD(real_min) }
 
 /* --- real_relu: real_max --- */
 
@@ -187,7 +231,10 @@ static inline real real_tanh(real x) {
 
 /* --- real_sigmoid: real_exp --- */
 
-static inline real real_sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
+static inline real real_sigmoid(real x) {
+    const real small = real_exp(-REAL(fabs)(x));
+    return (x >= 0 ? (real)1 : small) / (1 + small);
+}
 
 /* --- real_log: log2_parts --- */
 
@@ -435,6 +482,13 @@ static inline void store_pair(real *to, const real *re, const real *im, int64_t 
 }
 
 /* --- rows --- */
+
+/* Steps of a row that do not lie one after the other are asked for early: processors see no pattern in them. */
+enum { AHEAD = 4 };
+#define FETCH(from, backwards, stride, count, write) \
+    if ((stride) != (count)) \
+        for (size_t byte = 0; byte < (size_t)(count) * sizeof *(from); byte += 64) \
+            __builtin_prefetch((const char *)((from) + ((backwards) ? -AHEAD : AHEAD) * (stride)) + byte, write)
 
 /* What a call is told of its shape, at these places; the sizes of the lanes follow. */
 enum { ROWS, STEPS, REVERSE, TILE_STEPS, LANE_COUNT, LANE_RANK, LANE_SIZES };

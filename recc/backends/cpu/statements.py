@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from recc.backends.cpu.expression import Printer, is_condition
@@ -22,11 +23,9 @@ from recc.ir.kernel import (
     SolveSystem,
     Statement,
     Tile,
-    Variable,
 )
 
 INDENT = "    "
-REDUCTIONS = {"sum": "+", "max": "largest", "min": "smallest", "any": "|"}
 TYPES = {"real": "real", "bool": "int"}
 NEUTRAL = {"sum": "0", "max": "-INFINITY", "min": "INFINITY", "any": "0"}
 
@@ -46,17 +45,16 @@ class StatementPrinter:
         match statement:
             case Section(body, lines):
                 if lines:
-                    yield f"/* {', '.join(lines)} */"
+                    yield f"/* {', '.join(map(harmless, lines))} */"
                 yield from self.lines(body, 0)
             case Define(name, value, kind):
                 yield f"const {TYPES[kind]} {name_of(name)} = {text(value)};"
-            case Variable(name, value, kind):
-                yield f"{TYPES[kind]} {name_of(name)}{'' if value is None else ' = ' + text(value)};"
             case Accumulators(name, combine, size, kind):
                 length = f"TILE({self._printer.size(size)})"
                 self._printer.lanes.add(name)
                 yield f"{TYPES[kind]} {name_of(name)}[{length}];"
-                yield f"for (int lane = 0; lane < {length}; lane++) {name_of(name)}[lane] = {NEUTRAL[combine]};"
+                if combine != "set":
+                    yield f"for (int lane = 0; lane < {length}; lane++) {name_of(name)}[lane] = {NEUTRAL[combine]};"
             case Assign(target, value, combine):
                 yield self._assign(target, value, combine)
             case Loop():
@@ -84,25 +82,15 @@ class StatementPrinter:
     def _loop(self, loop: Loop) -> Iterator[str]:
         var, size = self._printer.name_of(loop.var), self._printer.size(loop.size)
         if loop.kind != "plain":
-            yield self._pragma(loop)
+            yield "#pragma omp simd"
         match loop.kind:
             case "lanes":
                 yield f"for (int lane = 0; lane < {var}_count; lane++) {{"
                 yield f"{INDENT}const int {var} = {var}_first + lane;"
-            case "all lanes":
-                yield f"for (int lane = 0; lane < TILE({size}); lane++) {{"
             case _:
                 yield f"for (int {var} = 0; {var} < {size}; {var}++) {{"
         yield from self.lines(loop.body)
         yield "}"
-
-    def _pragma(self, loop: Loop) -> str:
-        clauses = ""
-        for combine, name in loop.reductions:
-            if combine in ("max", "min"):
-                self._printer.used.add(REDUCTIONS[combine])
-            clauses += f" reduction({REDUCTIONS[combine]} : {self._printer.name_of(name)})"
-        return f"#pragma omp simd{clauses}"
 
     def _tile(self, var: str, size: str, body: tuple[Statement, ...], weight: int) -> Iterator[str]:
         var = self._printer.name_of(var)
@@ -130,3 +118,8 @@ class StatementPrinter:
         yield f"{INDENT}for (int {col} = 0; {col} < {size}; {col}++)"
         yield f"{INDENT * 2}{element(solve.out, solve.out_at)} = right[{col}];"
         yield "}"
+
+
+def harmless(place: str) -> str:
+    """A place in a spec as text that can end neither a C comment nor the Python string that the C text stands in."""
+    return re.sub(r"[^\w.:<> -]", "_", place, flags=re.ASCII)

@@ -1,7 +1,4 @@
-"""Expressions as PyTorch text.
-
-Every value is a tensor whose leading dimensions (batch, time or tiles, lanes) broadcast, followed by its feature axes
-in a known order; `Text` carries the code and that order."""
+"""Expressions as PyTorch text."""
 
 from __future__ import annotations
 
@@ -9,6 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from recc.backends.torch.layout import (
+    ATOM,
+    BIT_AND,
+    BIT_OR,
+    COMPARE,
+    POWER,
+    PRODUCT,
+    SIGN,
+    SUM,
+    Text,
+)
+from recc.backends.torch.products import Products
 from recc.ir.build import is_const
 from recc.ir.nodes import (
     Arange,
@@ -21,7 +30,6 @@ from recc.ir.nodes import (
     Reduce,
     Ref,
     Roll,
-    Size,
     SizeOf,
     Solve,
     Unary,
@@ -29,8 +37,6 @@ from recc.ir.nodes import (
     Window,
 )
 
-# Python precedences: a text is put in brackets where it stands under an operator that binds more tightly.
-ATOM, POWER, SIGN, PRODUCT, SUM, BIT_AND, BIT_OR, COMPARE = 9, 8, 7, 6, 5, 4, 3, 2
 OPERATORS = {
     "add": ("+", SUM),
     "sub": ("-", SUM),
@@ -58,58 +64,15 @@ FUNCTIONS = {
     "ctz": "count_trailing_zeros",
 }
 CLAMPS = {"max": "min", "min": "max"}
-REDUCTIONS = {"sum": "sum", "max": "amax", "min": "amin", "logsumexp": "logsumexp", "any": "any"}
 
 
-@dataclass(frozen=True)
-class Text:
-    """Code, the axes of what it computes in order, how tightly it binds, and whether it is a Python number."""
-
-    code: str
-    axes: tuple[Axis, ...] = ()
-    binds: int = ATOM
-    number: bool = False
-    complex: bool = False
-
-    def at(self, binds: int) -> str:
-        """The code, in brackets if it binds less tightly than what is around it."""
-        return self.code if self.binds >= binds else f"({self.code})"
-
-
-@dataclass
-class Views:
-    """Views of variables with dimensions inserted or swapped: code -> name. They are made once for all steps, because
-    in a step such a view costs as much as arithmetic. `variables` are those that are there before the steps."""
-
-    variables: set[str]
-    taken: set[str]
-    made: dict[str, str] = field(default_factory=dict)
-    bases: dict[str, str] = field(default_factory=dict)
-
-    def name(self, variable: str, suffix: str, what: str) -> str:
-        """The name of a view, made up if it is new."""
-        code = variable + suffix
-        if code not in self.made:
-            name, number = f"{variable}_{what}", 1
-            while name in self.taken:
-                number += 1
-                name = f"{variable}_{what}_{number}"
-            self.taken.add(name)
-            self.made[code], self.bases[code] = name, variable
-        return self.made[code]
-
-
-@dataclass
-class Printer:
+@dataclass(kw_only=True)
+class Printer(Products):
     """Prints expressions over variables whose Python names `name_of` gives; notes which helpers and sizes it used."""
 
     name_of: Callable[[str], str]
-    sizes: dict[str, int]
-    ranks: dict[Size, int] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
-    views: Views | None = None
     numbers: set[str] = field(default_factory=set)
-    used_sizes: dict[str, None] = field(default_factory=dict)
     needs_like: bool = False
     solved: Callable[[Printer, Fixpoint], Text] | None = None
 
@@ -146,12 +109,6 @@ class Printer:
             case _:
                 return self._structured(expr)
 
-    def size(self, size: Size) -> Text:
-        if isinstance(size, str) and size not in self.sizes:
-            self.used_sizes[size] = None
-            return Text(size, number=True)
-        return Text(str(self.sizes[size] if isinstance(size, str) else size), number=True)
-
     def _ref(self, ref: Ref) -> Text:
         code = self.name_of(ref.name)
         if ref.name in self.numbers:
@@ -170,48 +127,6 @@ class Printer:
     def _arange(self, axis: Axis) -> Text:
         self.needs_like = True
         return Text(f"torch.arange({self.size(axis.size).code}, dtype=like.dtype, device=like.device)", (axis,))
-
-    # --- axes ---
-
-    def _order(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        """Axes in the order in which the recurrence's variables have them, so that few values need transposing."""
-        return tuple(sorted(axes, key=lambda axis: self.ranks.get(axis.size, len(self.ranks))))
-
-    def placed(self, text: Text, axes: tuple[Axis, ...]) -> Text:
-        if text.axes == axes or text.number:
-            return text
-        order = tuple(axis for axis in axes if axis in text.axes)
-        text = self._permuted(text, order)
-        if order == axes:
-            return text
-        places = [":" if axis in order else "None" for axis in axes]
-        return Text(self._view(text, places), axes, complex=text.complex)
-
-    def _view(self, text: Text, places: list[str]) -> str:
-        """Dimensions inserted: in a step, of a variable that is there before, as a view made for all steps."""
-        suffix = f"[..., {_shortest(places)}]"
-        if self.views is None or text.code not in self.views.variables:
-            return f"{text.at(ATOM)}{suffix}"
-        what = {":None": "col", "None:": "row"}.get("".join(places), "wide")
-        return self.views.name(text.code, suffix, what)
-
-    def _permuted(self, text: Text, order: tuple[Axis, ...]) -> Text:
-        if text.axes == order:
-            return text
-        return replace(self._moved(text, order), complex=text.complex)
-
-    def _moved(self, text: Text, order: tuple[Axis, ...]) -> Text:
-        count = len(order)
-        moved = [place for place in range(count) if text.axes[place] != order[place]]
-        if len(moved) == 2:
-            first, second = (place - count for place in moved)
-            swap = ".mT" if (first, second) == (-2, -1) else f".transpose({first}, {second})"
-            if self.views is not None and text.code in self.views.variables:
-                return Text(self.views.name(text.code, swap, "T"), order)
-            return Text(f"{text.at(ATOM)}{swap}", order)
-        source = tuple(text.axes.index(axis) - count for axis in order)
-        target = tuple(range(-count, 0))
-        return Text(f"{text.at(ATOM)}.movedim({source}, {target})", order)
 
     # --- operations ---
 
@@ -257,7 +172,7 @@ class Printer:
             )
         symbol, binds = OPERATORS[op]
         number = left.number and right.number
-        axes = self._order(node.axes)
+        axes = self.order(node.axes)
         if op == "add":
             fused = self._fused(x, y, axes)
             if fused is not None:
@@ -277,7 +192,7 @@ class Printer:
                 continue
             factors = [self.text(product.x), self.text(product.y)]
             rest = self.text(other)
-            whole = self._order(product.axes) == axes and all(text.axes for text in factors)
+            whole = self.order(product.axes) == axes and all(text.axes for text in factors)
             if whole and not rest.number and len({f.complex for f in factors} | {rest.complex}) == 1:
                 parts = [self.placed(text, axes).code for text in (rest, *factors)]
                 return Text(f"torch.addcmul({', '.join(parts)})", axes)
@@ -286,7 +201,7 @@ class Printer:
     def _extremum(self, node: Binary, op: str, left: Text, right: Text) -> Text:
         if left.number and right.number:
             return Text(f"{op}({left.code}, {right.code})", number=True)
-        axes = self._order(node.axes)
+        axes = self.order(node.axes)
         if op != "logaddexp" and (left.number or right.number):
             tensor, number = (right, left) if left.number else (left, right)
             return Text(f"{self.placed(tensor, axes).at(ATOM)}.clamp({CLAMPS[op]}={number.code})", axes)
@@ -309,7 +224,7 @@ class Printer:
         if chosen.number:
             self.needs_like = True
             chosen = Text(f"torch.tensor({chosen.code}, device=like.device)")
-        axes = self._order(node.axes)
+        axes = self.order(node.axes)
         condition = self.placed(chosen, axes)
         if left.number and right.number:
             return self._choice_of_numbers(condition, left, right)
@@ -344,81 +259,9 @@ class Printer:
         if op == "sum":
             factors = _factors(x)
             if len(factors) > 1:
-                return self.contraction(factors, over)
+                return self.contraction([self.text(factor) for factor in factors], over)
         text = self.text(x)
-        return self._reduced(op, text, over)
-
-    def _reduced(self, op: str, text: Text, over: tuple[Axis, ...]) -> Text:
-        places = tuple(place - len(text.axes) for place, axis in enumerate(text.axes) if axis in over)
-        rest = tuple(axis for axis in text.axes if axis not in over)
-        where_ = str(places[0]) if len(places) == 1 else str(places)
-        return Text(f"{text.at(ATOM)}.{REDUCTIONS[op]}({where_})", rest, complex=text.complex)
-
-    def contraction(self, factors: list[Expr], over: tuple[Axis, ...]) -> Text:
-        """A sum of a product: one axis at a time, the largest factor last, as matrix products where two meet."""
-        texts = [self.text(factor) for factor in factors]
-        if len(texts) == 2 and len(over) > 1 and all(set(over) <= set(text.axes) for text in texts):
-            return self._einsum(texts[0], texts[1], over)
-        for axis in sorted(over, key=lambda axis: sum(axis in text.axes for text in texts)):
-            inside = [text for text in texts if axis in text.axes]
-            outside = [text for text in texts if axis not in text.axes]
-            inside.sort(key=lambda text: len(text.axes))
-            while len(inside) > 2:
-                inside = sorted([self.times(inside[0], inside[1]), *inside[2:]], key=lambda text: len(text.axes))
-            pair = (
-                self._contracted(inside[0], inside[1], axis)
-                if len(inside) == 2
-                else self._reduced("sum", inside[0], (axis,))
-            )
-            texts = outside + [pair]
-        result = texts[0]
-        for text in texts[1:]:
-            result = self.times(result, text)
-        return result
-
-    def times(self, x: Text, y: Text) -> Text:
-        axes = self._order(tuple(dict.fromkeys(x.axes + y.axes)))
-        code = f"{self.placed(x, axes).at(PRODUCT)} * {self.placed(y, axes).at(PRODUCT + 1)}"
-        return Text(code, axes, PRODUCT, x.number and y.number, x.complex or y.complex)
-
-    def _contracted(self, x: Text, y: Text, axis: Axis) -> Text:
-        """The product of two texts summed over one axis that both have."""
-        both = x.complex or y.complex
-        if x.complex != y.complex:
-            x, y = self.as_complex(x), self.as_complex(y)
-        return replace(self._multiplied(x, y, axis), complex=both)
-
-    @staticmethod
-    def as_complex(text: Text) -> Text:
-        """Matrix products do not promote a real factor."""
-        return text if text.complex else Text(f"{text.at(SUM)} + 0j", text.axes, SUM, text.number, True)
-
-    def _multiplied(self, x: Text, y: Text, axis: Axis) -> Text:
-        if x.axes == y.axes == (axis,):
-            return Text(f"{self.times(x, y).at(ATOM)}.sum(-1)", ())
-        shared = [other for other in x.axes if other in y.axes and other != axis]
-        left = [other for other in x.axes if other not in y.axes]
-        right = [other for other in y.axes if other not in x.axes]
-        if len(left) > 1 or len(right) > 1 or (not left and not right):
-            return self._einsum(x, y, (axis,))
-        rows = self._permuted(x, (*shared, *left, axis))
-        columns = self._permuted(y, (*shared, axis, *right))
-        lead = [":"] * len(shared)
-        first = rows.at(PRODUCT) if left else self._view(rows, [*lead, "None", ":"])
-        second = columns.at(PRODUCT + 1) if right else self._view(columns, [*lead, ":", "None"])
-        product = f"{first} @ {second}"
-        if left and right:
-            return Text(product, (*shared, *left, *right), PRODUCT)
-        return Text(f"({product}).squeeze({-2 if right else -1})", (*shared, *left, *right))
-
-    def _einsum(self, x: Text, y: Text, over: tuple[Axis, ...]) -> Text:
-        if x.complex != y.complex:
-            x, y = self.as_complex(x), self.as_complex(y)
-        axes = self._order(tuple(other for other in dict.fromkeys(x.axes + y.axes) if other not in over))
-        letters = dict(zip(dict.fromkeys(x.axes + y.axes), "ijklmnopqrstuvwxyz", strict=False))
-        subscripts = ["".join(letters[other] for other in group) for group in (x.axes, y.axes, axes)]
-        code = f'torch.einsum("...{subscripts[0]},...{subscripts[1]}->...{subscripts[2]}", {x.code}, {y.code})'
-        return Text(code, axes)
+        return self.reduced(op, text, over)
 
     # --- structured operations ---
 
@@ -436,7 +279,7 @@ class Printer:
                 self.helpers.add("fold_windows")
                 text = self.text(x)
                 rest = tuple(other for other in text.axes if other != tap)
-                text = self._permuted(text, (*rest, tap))
+                text = self.permuted(text, (*rest, tap))
                 return Text(f"fold_windows({text.code}, {rest.index(axis) - len(rest)}, wrap={wrap})", rest)
             case Solve(matrix, rhs, row, col):
                 return self._solve(expr, matrix, rhs, row, col)
@@ -458,10 +301,10 @@ class Printer:
         left = self.placed(sides[0], (*batch, row, col)).code
         if right_sides:  # one factorisation for all of them
             right = self.placed(sides[1], (*batch, row, *right_sides)).code
-            return self._permuted(Text(f"torch.linalg.solve({left}, {right})", (*batch, col, *right_sides)), node.axes)
+            return self.permuted(Text(f"torch.linalg.solve({left}, {right})", (*batch, col, *right_sides)), node.axes)
         right = self.placed(sides[1], (*batch, row)).at(ATOM)
         solved = Text(f"torch.linalg.solve({left}, {right}[..., None])[..., 0]", (*batch, col))
-        return self._permuted(solved, node.axes)
+        return self.permuted(solved, node.axes)
 
 
 def _splits(node: Binary, over: tuple[Axis, ...]) -> bool:
@@ -490,8 +333,3 @@ def _number(value: complex) -> Text:
             True,
         )
     return Text(repr(value), (), ATOM if value >= 0 else SIGN, True)
-
-
-def _shortest(places: list[str]) -> str:
-    """The colons before the first `None` go without saying after `...`."""
-    return ", ".join(places[places.index("None") :])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from itertools import count
 
-from recc.backends.torch.expression import Printer, Text
+from recc.backends.torch.expression import Printer
 from recc.backends.torch.functions import Argument, Context, Result, slots, write
-from recc.ir.nodes import Fixpoint, Let, Var
+from recc.backends.torch.layout import Text
+from recc.ir.nodes import Expr, Fixpoint, Let, Ref, Var
+from recc.ir.traverse import rewrite
+from recc.passes.tidy import Namer
 
 
 @dataclass
@@ -32,6 +36,7 @@ class Fixpoints:
 
     def _function(self, node: Fixpoint) -> str:
         """The name of the function that is a fixed point's step; equal steps have one."""
+        node = _renumbered(node)
         body = write(self.context, node.lets, ((Result(node.result, node.unknown.axes, node.unknown),),))
         arguments = (Argument("unknown", slots((node.unknown,))), Argument("given", slots(_handed(node.given))))
         doc = f"The next value of `{node.unknown.name}`, which is solved for."
@@ -41,6 +46,21 @@ class Fixpoints:
             if self.functions.setdefault(name, text) == text:
                 return name
         raise AssertionError("there are more numbers")
+
+
+def _renumbered(node: Fixpoint) -> Fixpoint:
+    """The same step with its names numbered in order, so that equal steps are equal texts."""
+    own = (*node.given, *node.lets)
+    sizes = {str(axis.size) for let in own for axis in let.axes} | set(map(str, node.unknown.sizes))
+    namer = Namer(sizes | {node.unknown.name})
+    names = {let.name: namer(re.sub(r"(_\d+)+$", "", let.name)) for let in own} | {node.unknown.name: node.unknown.name}
+
+    def renamed(expr: Expr) -> Expr:
+        return rewrite(expr, lambda leaf: replace(leaf, name=names[leaf.name]) if isinstance(leaf, Ref) else leaf)
+
+    given = tuple(replace(let, name=names[let.name]) for let in node.given)
+    lets = tuple(replace(let, name=names[let.name], expr=renamed(let.expr)) for let in node.lets)
+    return replace(node, given=given, lets=lets, result=renamed(node.result))
 
 
 def _handed(given: tuple[Let, ...]) -> tuple[Var, ...]:

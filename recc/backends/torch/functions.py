@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recc.backends.torch.expression import ATOM, Printer, Text, Views
+from recc.backends.torch.expression import Printer
+from recc.backends.torch.layout import ATOM, Text, Views
 from recc.backends.torch.names import one_line, python_name
 from recc.diagnostics import NOWHERE
-from recc.ir.nodes import Axis, Binary, Expr, Fixpoint, Let, Reduce, Size, Unary, Var
+from recc.ir.nodes import Axis, Binary, Expr, Fixpoint, Let, Output, Reduce, Size, Unary, Var
 from recc.ir.traverse import names
 
 WIDEST_TUPLE = 100
@@ -107,14 +108,23 @@ def write(
     lets: tuple[Let, ...],
     groups: tuple[tuple[Result, ...], ...],
     *,
-    totals: tuple[tuple[Expr, tuple[Axis, ...]], ...] | None = None,
+    totals: tuple[Output, ...] | None = None,
+    timeless: frozenset[str] = frozenset(),
     views: Views | None = None,
 ) -> Body:
     """The body of a function that computes groups of results from definitions, and (of `finish`) totals over time.
 
+    `timeless` are the names whose values have no leading dimensions.
     With `views`, values that only insert a dimension into a variable are noted there, to be made once for all steps."""
-    printer = Printer(python_name, context.sizes, context.ranks, context.helpers, views, solved=context.solved)
-    exprs = [result.expr for group in groups for result in group] + [expr for expr, _ in totals or ()]
+    printer = Printer(
+        name_of=python_name,
+        sizes=context.sizes,
+        ranks=context.ranks,
+        helpers=context.helpers,
+        views=views,
+        solved=context.solved,
+    )
+    exprs = [result.expr for group in groups for result in group] + [item.expr for item in totals or ()]
     needed = _needed(lets, exprs)
     lines = []
     for let in needed:
@@ -123,10 +133,11 @@ def write(
         lines.append(f"{python_name(let.name)} = {printer.aligned(let.expr, let.axes)}{_place(let)}")
     texts = [[_result(printer, result) for result in group] for group in groups]
     if totals is not None:
-        texts.append([_total(printer, expr, axes) for expr, axes in totals])
-    taken = {python_name(let.name) for let in lets} | {python_name(name) for expr in exprs for name in names(expr)}
-    taken |= set(printer.used_sizes)
-    named, extra = _named_results(texts, groups, taken)
+        texts.append([_total(printer, item.expr, item.var.axes, timeless) for item in totals])
+    read = frozenset().union(*(names(expr) for expr in (*exprs, *(let.expr for let in needed))))
+    taken = {python_name(name) for name in (*read, *(let.name for let in lets))} | set(printer.used_sizes)
+    labels = [[_label(result, place) for place, result in enumerate(group)] for group in groups]
+    named, extra = _named_results(texts, [*labels, [python_name(item.name) for item in totals or ()]], taken)
     return Body(tuple(lines + extra), tuple(map(tuple, named)), tuple(printer.used_sizes), printer.needs_like)
 
 
@@ -167,16 +178,18 @@ def _spread(printer: Printer, result: Result) -> str:
     return f"{printer.aligned(result.expr, result.axes, ATOM)}.to({name}.dtype).expand(*{leading}{sizes})"
 
 
-def _total(printer: Printer, expr: Expr, axes: tuple[Axis, ...]) -> str:
+def _total(printer: Printer, expr: Expr, axes: tuple[Axis, ...], timeless: frozenset[str]) -> str:
     """A value summed over time, which is dimension 1; products become one contraction."""
-    first, *rest = [(sign, _time_sum(printer, term, axes)) for sign, term in _terms(expr)]
+    first, *rest = [(sign, _time_sum(printer, term, axes, timeless)) for sign, term in _terms(expr)]
     return ("-" if first[0] == "-" else "") + first[1] + "".join(f" {sign} {code}" for sign, code in rest)
 
 
-def _time_sum(printer: Printer, expr: Expr, axes: tuple[Axis, ...]) -> str:
+def _time_sum(printer: Printer, expr: Expr, axes: tuple[Axis, ...], timeless: frozenset[str]) -> str:
     summed = isinstance(expr, Reduce) and expr.op == "sum"
     inner, over = (expr.x, expr.over) if summed else (expr, ())  # type: ignore[union-attr]
-    factors = [printer.text(factor) for factor in _product(inner)]
+    if names(expr) <= timeless:  # a cotangent is a factor of every total, unless it is zero
+        return _result(printer, Result(expr, axes))
+    factors = _timed([(printer.text(factor), names(factor) <= timeless) for factor in _product(inner)], printer)
     numbers = [factor for factor in factors if factor.number]
     tensors = sorted((factor for factor in factors if not factor.number), key=lambda text: len(text.axes))
     if not tensors:
@@ -185,6 +198,15 @@ def _time_sum(printer: Printer, expr: Expr, axes: tuple[Axis, ...]) -> str:
         tensors = sorted([printer.times(tensors[0], tensors[1]), *tensors[2:]], key=lambda text: len(text.axes))
     scale = "".join(f"{number.at(ATOM)} * " for number in numbers)
     return scale + _contract_time(printer, tensors, over, axes)
+
+
+def _timed(factors: list[tuple[Text, bool]], printer: Printer) -> list[Text]:
+    """Factors of a product: those without time, which no sum over it can read, are multiplied into one that has it."""
+    numbers = [text for text, _ in factors if text.number]
+    first, *timed = [text for text, timeless in factors if not timeless and not text.number]
+    for text in (text for text, timeless in factors if timeless and not text.number):
+        first = printer.times(first, text)
+    return [*numbers, first, *timed]
 
 
 def _contract_time(printer: Printer, texts: list[Text], over: tuple[Axis, ...], axes: tuple[Axis, ...]) -> str:
@@ -202,17 +224,16 @@ def _contract_time(printer: Printer, texts: list[Text], over: tuple[Axis, ...], 
 
 
 def _named_results(
-    texts: list[list[str]], groups: tuple[tuple[Result, ...], ...], taken: set[str]
+    texts: list[list[str]], labels: list[list[str]], taken: set[str]
 ) -> tuple[list[list[str]], list[str]]:
     """Long results get lines of their own, so that a return statement stays short."""
     lines: list[str] = []
     named = []
-    for number, group in enumerate(texts):
+    for group, labelled in zip(texts, labels, strict=False):
         row = []
-        for place, text in enumerate(group):
+        for text, label in zip(group, labelled, strict=True):
             if len(text) > 30:
-                like = groups[number][place].like if number < len(groups) else None
-                name = _fresh(_result_name(like, number, place), taken)
+                name = _fresh(label, taken)
                 lines.append(f"{name} = {text}")
                 text = name
             row.append(text)
@@ -220,11 +241,9 @@ def _named_results(
     return named, lines
 
 
-def _result_name(like: Var | None, number: int, place: int) -> str:
+def _label(result: Result, place: int) -> str:
     """`S_new` for a state's new value; what has no name of its own is numbered."""
-    if like is None:
-        return f"result_{place}" if number == 0 else f"total_{place}"
-    return f"{python_name(like.name)}_new"
+    return f"result_{place}" if result.like is None else f"{python_name(result.like.name)}_new"
 
 
 def _fresh(name: str, taken: set[str]) -> str:

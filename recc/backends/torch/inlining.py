@@ -6,28 +6,17 @@ import ast
 from functools import lru_cache
 from importlib.resources import files
 
-MODULES = (
-    "program",
-    "tiles",
-    "autograd",
-    "linear_systems",
-    "convolution",
-    "packing",
-    "arguments",
-    "native_build",
-    "native",
-    "operator",
-    "promises",
-    "call",
-)
+# What every module carries along, in order of dependence.
+MODULES = ("program", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
+# What a module carries along beside these if it needs it.
+CONVOLUTION = ("linear_systems", "convolution", "convolution_operator")
+NATIVE = ("native_build", "native", "native_step")
+FIXED_POINTS = ("fixed_point",)
 
 
-FIXED_POINTS = ("fixed_point",)  # what only a module with fixed points needs
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def runtime_source(modules: tuple[str, ...] = MODULES) -> tuple[str, frozenset[str], frozenset[str]]:
-    """The code of modules of the runtime without their imports, the import lines they need, and the names they define."""
+    """The code of modules of the runtime without imports, the import lines they need, and the names they define."""
     bodies, imports, defined = [], set(), set()
     for name in modules:
         text = files("recc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8")

@@ -103,9 +103,12 @@ def _spec(
         rest.append(f"    refusal={_literal(choices.refusal)},")
     if choices.no_convolution:
         rest.append(f"    no_convolution={_literal(choices.no_convolution)},")
+    if programs["primal"].convolved:
+        rest.append("    convolver=CONVOLVER,")
     rest.append("    cost=estimate,")
     if native.source:
-        rest += ["    native=NATIVE,", f"    native_sizes={native.sizes!r},"]
+        functions = "choose_native, solve_natively, run_forward, run_backward, step_natively"
+        rest.append(f"    native=Native(NATIVE, {native.sizes!r}, {functions}),")
     elif native.reason:
         rest.append(f"    no_native={_literal(native.reason)},")
     tests = promised(recurrence)

@@ -13,7 +13,15 @@ from pathlib import Path
 from recc.backends.cpu.module import print_native
 from recc.backends.torch.fixpoint import Fixpoints
 from recc.backends.torch.functions import Argument, Context, Result, slots, write
-from recc.backends.torch.inlining import FIXED_POINTS, bound_names, merged_imports, runtime_source
+from recc.backends.torch.inlining import (
+    CONVOLUTION,
+    FIXED_POINTS,
+    MODULES,
+    NATIVE,
+    bound_names,
+    merged_imports,
+    runtime_source,
+)
 from recc.backends.torch.interface import Choices, print_interface
 from recc.backends.torch.names import FRAME, harmless, is_reserved
 from recc.backends.torch.program import print_program
@@ -42,10 +50,10 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     """The text of a standalone module that exports the recurrence under its name.
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
-    source, imports, defined = runtime_source()
-    defined |= runtime_source(FIXED_POINTS)[2]
+    _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + FIXED_POINTS)
     _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
-    shapes = tuple(var.sizes for var in recurrence.inputs) + tuple(out.var.sizes for out in recurrence.outputs)
+    vectors = tuple(state.var for state in recurrence.states if len(state.var.sizes) == 1)
+    shapes = tuple(var.sizes for var in (*recurrence.inputs, *(out.var for out in recurrence.outputs), *vectors))
     context = Context(dict(recurrence.sizes), _ranks(recurrence))
     fixpoints = Fixpoints(context, recurrence.name)
     context = replace(context, solved=fixpoints)
@@ -64,13 +72,14 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     native_section = [_section("Native: the same equations in C", native.literal)] if native.source else []
     helpers = _helpers(context.helpers)
     if fixpoints.functions:
-        solving, more, _ = runtime_source(FIXED_POINTS)
-        imports |= more
-        source = f"{source}\n\n\n{solving}"
         steps = "\n\n\n".join(fixpoints.functions.values())
         helpers.append(_section("Fixed points: what is repeated until it stays as it is", steps))
+    wanted = MODULES + FIXED_POINTS * bool(fixpoints.functions) + NATIVE * bool(native.source)
+    wanted += CONVOLUTION * programs["primal"].convolved
+    source, imports, _ = runtime_source(wanted)
     interface = print_interface(recurrence, programs, choices, native)
-    body = "\n\n\n".join([*helpers, *equations, _section("Runtime: walks the equations over time", source), *native_section, interface])
+    runtime = _section("Runtime: walks the equations over time", source)
+    body = "\n\n\n".join([*helpers, *equations, runtime, *native_section, interface])
     key = hashlib.sha256(body.encode()).hexdigest()[:16]
     body = body.replace('key="KEY"', f'key="{key}"')
     used = imports | {"import math", "from typing import NamedTuple"}

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from recc.backends.torch.convolution import convolution_value, render_response, response_body
-from recc.backends.torch.expression import Views
 from recc.backends.torch.functions import Argument, Body, Context, Result, Slot, slots, write
+from recc.backends.torch.layout import Views
 from recc.backends.torch.names import python_name
 from recc.ir.nodes import Arange, Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import names, nodes, symbolic_sizes
@@ -22,11 +22,14 @@ from recc.passes.schedule import Schedule, Shapes, schedule
 
 @dataclass(frozen=True)
 class PrintedProgram:
-    """The functions' text, the expression that makes the `Program` of them, and a step's costs: walked, scanned."""
+    """The functions' text, the expression that makes the `Program` of them, and a step's costs: walked, scanned.
+
+    `convolved` says whether what convolutions need is among it."""
 
     text: str
     value: str
     costs: tuple[Cost, Cost]
+    convolved: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def print_program(
         texts.append(render_response(response[0], convolution, crossing.prepared, crossing.constants, prefix))
         solved = convolution_value(convolution, crossing.prepared, prefix)
     value = _program_value(prefix, values, crossing, solved)
-    return PrintedProgram("\n\n\n".join(texts), value, _costs(plan, levels))
+    return PrintedProgram("\n\n\n".join(texts), value, _costs(plan, levels), convolution is not None)
 
 
 def _program_value(prefix: str, levels: list[str], crossing: Crossing, convolution: str) -> str:
@@ -155,6 +158,15 @@ def _loose(plan: Schedule) -> tuple[Let, ...]:
         elif not recurrence.params or read & (loose.keys() - numbers.keys()) or not sizes <= known:
             loose[let.name] = let
     return tuple(loose.values())
+
+
+def _timeless(plan: Schedule) -> frozenset[str]:
+    """Constants that no param has a part in: their values have no leading dimensions."""
+    found: set[str] = set()
+    for let in plan.constants:
+        if names(let.expr) <= found:
+            found.add(let.name)
+    return frozenset(found)
 
 
 def _before_steps(plan: Schedule) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
@@ -267,8 +279,7 @@ def _render_step(body: Body, plan: Schedule, crossing: Crossing, prefix: str) ->
 def _finish(plan: Schedule, context: Context) -> Body:
     recurrence = plan.recurrence
     outputs = tuple(Result(item.expr, item.var.axes) for item in recurrence.outputs)
-    totals = tuple((item.expr, item.var.axes) for item in recurrence.totals)
-    return write(context, _loose(plan) + plan.finish, (outputs,), totals=totals)
+    return write(context, _loose(plan) + plan.finish, (outputs,), totals=recurrence.totals, timeless=_timeless(plan))
 
 
 def _render_finish(body: Body, crossing: Crossing, prefix: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from recc.backends.torch.expression import ATOM, Printer
+from recc.backends.torch.expression import Printer
 from recc.backends.torch.functions import Context
+from recc.backends.torch.layout import ATOM
 from recc.backends.torch.names import python_name
 from recc.ir.nodes import Recurrence, Ref, State
 from recc.ir.traverse import nodes
@@ -11,7 +12,7 @@ from recc.ir.traverse import nodes
 
 def print_start(recurrence: Recurrence, context: Context) -> str:
     """`start(params, sizes, leading, dtype, device)`: every state, behind leading dimensions `(B, 1, *lanes)`."""
-    printer = Printer(python_name, context.sizes, context.ranks, helpers=context.helpers)
+    printer = Printer(name_of=python_name, sizes=context.sizes, ranks=context.ranks, helpers=context.helpers)
     lines = [f"{python_name(state.name)} = {_start(state, printer)}" for state in recurrence.states]
     read = {node.name for state in recurrence.states for node in nodes(state.start) if isinstance(node, Ref)}
     head = []

@@ -1,0 +1,248 @@
+"""The two functions that a caller sees: over all rows, forwards from the states' start, and back from its end."""
+
+from __future__ import annotations
+
+from recc.backends.cpu.drive import HEAD, Driver, Tensor
+from recc.backends.cpu.names import Names
+from recc.backends.cpu.statements import INDENT
+from recc.backends.cpu.step import ALIGNED, StepPrinter
+from recc.ir.kernel import Port
+
+
+def _tensors(ports: tuple[Port, ...], first: int, kind: str, names: Names, prefix: str = "at") -> list[Tensor]:
+    found = []
+    for number, port in enumerate(ports):
+        kind_of = "real" if port.complex or not kind else f"TYPE_{kind}_{number}"
+        found.append(Tensor(port, first + number, kind_of, f"{prefix}_{names(port.parts[0])}_row"))
+    return found
+
+
+class Forward:
+    """`forward`: data are inputs, params, initial states, outputs, final states, entry states (or none), the bounds
+    of packed sequences and their first tiles (or none)."""
+
+    def __init__(self, step: StepPrinter, names: Names):
+        kernel = step.kernel
+        self._driver = Driver(step, names)
+        self._step, self._kernel = step, kernel
+        count = 0
+        groups: list[list[Tensor]] = []
+        for ports, kind, prefix in (
+            (kernel.inputs, "IN", "from"),
+            (kernel.params, "", "from"),
+            (kernel.states, "", "from"),
+            (kernel.outputs, "OUT", "to"),
+            (kernel.states, "", "to"),
+            (kernel.states, "", "entry"),
+        ):
+            groups.append(_tensors(ports, count, kind, names, prefix))
+            count += len(ports)
+        self._x, self._w, self._s, self._y, self._final, self._entry = groups
+        self._bounds = count
+
+    def memory(self) -> str:
+        return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._y]))
+
+    def text(self) -> str:
+        driver = self._driver
+        lines = [
+            HEAD.format(name="forward"),
+            *_opening(self._bounds, ("struct forward_memory *const m = allocate(sizeof *m);",), ("m",)),
+        ]
+        lines += [driver.declare(tensor, "begin") for tensor in self._x]
+        lines += [driver.declare(tensor, "0") for tensor in (*self._w, *self._s)]
+        lines += [driver.declare(tensor, "begin", False) for tensor in self._y]
+        lines += [driver.declare(tensor, "0", False) for tensor in self._final]
+        for tensor in self._s:
+            lines += driver.copy(tensor.port, tensor.name, "m", save=False, depth=2)
+        lines += param_lines(driver, self._w)
+        if self._step.before():
+            lines.append(driver.call("before", given_params(driver, self._w), 2))
+        lines += [f"{INDENT * 2}for (int64_t n = 0; n < count; n++) {{"]
+        lines += [f"{INDENT * 3}const int64_t t = shape[REVERSE] ? count - 1 - n : n;"]
+        lines += self._save_entry()
+        for tensor in (*self._x, *self._y):
+            lines += driver.fetch(tensor, 3, write=tensor in self._y)
+        for tensor in self._x:
+            lines += driver.load(tensor, 3)
+        for tensor in self._y:
+            lines += driver.place(tensor, 3)
+        given = [code for tensor in self._x for code in driver.given(tensor)] + given_params(driver, self._w)
+        lines.append(driver.call("step", given + [code for tensor in self._y for code in driver.given(tensor)], 3))
+        for tensor in self._y:
+            lines += driver.store(tensor, 3)
+        lines.append(f"{INDENT * 2}}}")
+        for tensor in self._final:
+            lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=2)
+        return "\n".join([*lines, f"{INDENT}}}", f"{INDENT}free(m);", f"{INDENT}return 0;", "}"])
+
+    def _save_entry(self) -> list[str]:
+        lines = [f"{INDENT * 3}if (data[{self._entry[0].place}] && n % shape[TILE_STEPS] == 0) {{"]
+        begin = "first + n / shape[TILE_STEPS]"
+        for tensor in self._entry:
+            lines.append(self._driver.declare(tensor, begin, False, 4))
+            lines += self._driver.copy(tensor.port, tensor.name, "m", save=True, depth=4)
+        return [*lines, f"{INDENT * 3}}}"]
+
+
+class Backward:
+    """`backward`: data are inputs, params, entry states, cotangents of outputs and of final states, cotangents of
+    inputs, params (one a row) and initial states, the bounds of packed sequences and their first tiles (or none)."""
+
+    def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names, replays: bool):
+        self._step, self._replay, self.replays, self._names = step, replay, replays, names
+        kernel, primal = step.kernel, replay.kernel
+        self._driver = Driver(step, names)
+        self._walker = Driver(replay, names)
+        inputs = len(primal.inputs)
+        states = len(primal.states)
+        count = 0
+        groups: list[list[Tensor]] = []
+        for ports, kind, prefix in (
+            (kernel.inputs[:inputs], "IN", "from"),
+            (kernel.params, "", "from"),
+            (kernel.inputs[inputs : inputs + states], "", "entry"),
+            (kernel.inputs[inputs + states :], "OUT", "from"),
+            (kernel.states, "", "from"),
+            (kernel.outputs, "GRAD", "to"),
+            (kernel.totals, "", "to"),
+            (kernel.states, "", "to"),
+        ):
+            groups.append(_tensors(ports, count, kind, names, prefix))
+            count += len(ports)
+        self._x, self._w, self._entry, self._g, self._final, self._dx, self._dw, self._ds = groups
+        self._bounds = count
+
+    def memory(self) -> str:
+        return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._g, *self._dx]))
+
+    def replay_memory(self) -> str:
+        return self._replay.memory()
+
+    def states(self) -> str:
+        """The states before a step, as the steps of a tile leave them."""
+        arrays = [array for array in self._replay.kernel.arrays if array.storage == "state"]
+        fields = [
+            f"{INDENT}real {self._names(array.name)}{self._replay.sizes(array)}{ALIGNED if array.sizes else ''};"
+            for array in arrays
+        ]
+        return "struct states {\n" + "\n".join(fields) + "\n};"
+
+    def text(self) -> str:
+        driver = self._driver
+        made = ["struct backward_memory *const m = allocate(sizeof *m);"]
+        held = ["m"]
+        if self.replays:
+            made += ["struct replay_memory *const replay = allocate(sizeof *replay);"]
+            made += ["struct states *const path = allocate((size_t)shape[TILE_STEPS] * sizeof *path);"]
+            held += ["replay", "path"]
+        lines = [HEAD.format(name="backward"), *_opening(self._bounds, tuple(made), tuple(held))]
+        lines += [driver.declare(tensor, "begin") for tensor in (*self._x, *self._g)]
+        lines += [driver.declare(tensor, "0") for tensor in (*self._w, *self._final)]
+        lines += [driver.declare(tensor, "begin", False) for tensor in self._dx]
+        lines += [driver.declare(tensor, "0", False) for tensor in (*self._dw, *self._ds)]
+        for tensor in self._final:
+            lines += driver.copy(tensor.port, tensor.name, "m", save=False, depth=2)
+        for tensor in self._dw:
+            lines += [f"{INDENT * 2}memset(&m->{self._names(part)}, 0, sizeof m->{self._names(part)});"
+                      for part in tensor.port.parts]  # fmt: skip
+        lines += param_lines(driver, self._w)
+        if self._step.before():
+            lines.append(driver.call("before", given_params(driver, self._w), 2))
+        if self.replays and self._replay.before():
+            lines.append(self._on_replay(driver.call("before", given_params(driver, self._w), 2)))
+        lines += [f"{INDENT * 2}const int64_t length = (count + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
+        lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
+        lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS];"]
+        lines += [
+            f"{INDENT * 3}const int64_t steps = count - start < shape[TILE_STEPS] ? count - start : shape[TILE_STEPS];"
+        ]
+        lines += self._replayed() if self.replays else []
+        lines += [f"{INDENT * 3}for (int64_t n = steps - 1; n >= 0; n--) {{", _time()]
+        for tensor in (*self._g, *self._dx):
+            lines += driver.fetch(tensor, 4, True, tensor in self._dx)
+        for tensor in (*self._x, *self._g):
+            lines += driver.load(tensor, 4)
+        for tensor in self._dx:
+            lines += driver.place(tensor, 4)
+        given = [code for tensor in self._x for code in driver.given(tensor)] + self._before_step()
+        given += [code for tensor in self._g for code in driver.given(tensor)] + given_params(driver, self._w)
+        lines.append(driver.call("step", given + [code for tensor in self._dx for code in driver.given(tensor)], 4))
+        for tensor in self._dx:
+            lines += driver.store(tensor, 4)
+        lines += [f"{INDENT * 3}}}", f"{INDENT * 2}}}"]
+        for tensor in (*self._dw, *self._ds):
+            lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=2)
+        free = " ".join(f"free({name});" for name in held)
+        return "\n".join([*lines, f"{INDENT}}}", f"{INDENT}{free}", f"{INDENT}return 0;", "}"])
+
+    def _before_step(self) -> list[str]:
+        """The states before a step where the adjoint's step is called."""
+        parts = [part for tensor in self._entry for part in tensor.port.parts]
+        return [self._state(part, "n") if self.replays else "NULL" for part in parts]
+
+    def _state(self, part: str, at: str) -> str:
+        sizes = next(array.sizes for array in self._step.kernel.arrays if array.name == part)
+        return f"{'' if sizes else '&'}path[{at}].{self._names(part)}"
+
+    def _replayed(self) -> list[str]:
+        """The states before each step of a tile, from those at its beginning."""
+        driver, primal = self._driver, self._replay.kernel
+        lines = [driver.declare(tensor, "first + tile", True, 3) for tensor in self._entry]
+        for tensor in self._entry:
+            lines += driver.copy(tensor.port, tensor.name, "path[0]", save=False, depth=3, arrow=".")
+        lines += [f"{INDENT * 3}for (int64_t n = 0; n + 1 < steps; n++) {{", _time()]
+        for tensor in self._x:
+            lines += driver.fetch(tensor, 4)
+        for tensor in self._x:
+            lines += driver.load(tensor, 4)
+        parts = [part for port in primal.states for part in port.parts]
+        given = [code for tensor in self._x for code in driver.given(tensor)] + given_params(driver, self._w)
+        given += [self._state(part, "n") for part in parts] + [self._state(part, "n + 1") for part in parts]
+        call = self._on_replay(driver.call("step", given, 4))
+        return [*lines, call, f"{INDENT * 3}}}"]
+
+    def _on_replay(self, call: str) -> str:
+        return call.replace("backward_", "replay_", 1).replace("(m, ", "(replay, ", 1).replace("(m)", "(replay)", 1)
+
+
+def _time() -> str:
+    return f"{INDENT * 4}const int64_t t = shape[REVERSE] ? count - 1 - start - n : start + n;"
+
+
+def param_lines(driver: Driver, params: list[Tensor]) -> list[str]:
+    """Complex params are taken apart once for a row."""
+    return [
+        line.replace("t * " + tensor.stride, "0")
+        for tensor in params
+        if tensor.port.complex
+        for line in driver.load(tensor, 2)
+    ]
+
+
+def given_params(driver: Driver, params: list[Tensor]) -> list[str]:
+    return [
+        driver.shaped(part, driver.buffer(part) if tensor.port.complex else tensor.name)
+        for tensor in params
+        for part in tensor.port.parts
+    ]
+
+
+def _opening(bounds: int, made: tuple[str, ...], held: tuple[str, ...]) -> list[str]:
+    """From the start of a function to where a row's tensors are found."""
+    missing = " || ".join(f"!{name}" for name in held)
+    free = " ".join(f"free({name});" for name in held)
+    return [
+        f"{INDENT}const int64_t width = 2 + shape[LANE_RANK];",
+        *(f"{INDENT}{line}" for line in made),
+        f"{INDENT}if ({missing}) {{",
+        f"{INDENT * 2}{free}",
+        f"{INDENT * 2}return 1;",
+        f"{INDENT}}}",
+        f"{INDENT}const int64_t *const bounds = data[{bounds}], *const tiles = data[{bounds + 1}];",
+        f"{INDENT}for (int64_t row; (row = claim(next)) < shape[ROWS];) {{",
+        f"{INDENT * 2}const int64_t sequence = row / shape[LANE_COUNT];",
+        f"{INDENT * 2}const int64_t begin = bounds ? bounds[sequence] : 0;",
+        f"{INDENT * 2}const int64_t count = bounds ? bounds[sequence + 1] - begin : shape[STEPS];",
+        f"{INDENT * 2}const int64_t first = tiles ? tiles[sequence] : 0;",
+    ]
