@@ -39,9 +39,9 @@ def grids(results: dict[str, Any]) -> Iterator[tuple[str, Grid]]:
 
 def speed(rows: Rows, part: str) -> Grid:
     """Medians in milliseconds, the best of torch and JAX in bold, and how many times recc is faster than it."""
-    present = [name for name in COMPETITORS if any(name in row["seconds"] for row in rows)]
-    names = [*present, "recc", *(["add"] if part == "forward" else [])]
-    numba = ["numba"] if "numba" in present else []
+    known = [name for name in COMPETITORS if any(name in row["seconds"] for row in rows)]
+    names = [*known, "recc", *(["add"] if part == "forward" else [])]
+    numba = ["numba"] if "numba" in known else []
     cells = [
         [
             row["spec"],
@@ -204,18 +204,25 @@ def plot(results: dict[str, Any], target: Path) -> None:
 
 def bars(axis: Any, rows: Rows, part: str) -> None:
     """One group of bars a recurrence, one bar a competitor."""
-    present = [name for name in COMPETITORS if any(name in row["seconds"] for row in rows)]
-    height = 0.85 / max(1, len(present))
-    for place, name in enumerate(present):
-        having = [(line, row) for line, row in enumerate(rows) if name in row["seconds"]]
-        ratios = [median(row, name) / median(row, "recc") for _, row in having]
-        axis.barh([line + (place - (len(present) - 1) / 2) * height for line, _ in having], ratios, height, label=name)
+    most = max((len(present(row)) for row in rows), default=1)
+    shown: set[str] = set()
+    for line, row in enumerate(rows):
+        for place, name in enumerate(present(row)):
+            middle = line + (place - (len(present(row)) - 1) / 2) * 0.85 / most
+            label = None if name in shown else name
+            ratio = median(row, name) / median(row, "recc")
+            axis.barh(middle, ratio, 0.85 / most, color=f"C{COMPETITORS.index(name)}", label=label)
+            shown.add(name)
     axis.axvline(1, color="black", linewidth=1)
     axis.set_yticks(range(len(rows)), [row["spec"] for row in rows])
     axis.invert_yaxis()
-    axis.set(xscale="log", xlabel="times slower than recc", title=f"{part}")
+    axis.set(xscale="log", xlabel="times slower than recc", title=part)
     axis.grid(alpha=0.3, axis="x")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+
+
+def present(row: dict[str, Any]) -> list[str]:
+    return [name for name in COMPETITORS if name in row["seconds"]]
 
 
 def curves(axis: Any, rows: Rows) -> None:
@@ -228,4 +235,4 @@ def curves(axis: Any, rows: Rows) -> None:
         xscale="log", yscale="log", xlabel="steps", ylabel="MiB", title="peak of training, gated_deltanet 2 x 32 x 32"
     )
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))

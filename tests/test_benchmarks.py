@@ -117,6 +117,70 @@ def test_a_page_that_lacks_a_section_is_refused(results: Path, tmp_path: Path) -
         run("report.py", "--results", results, "--docs", page)
 
 
+@pytest.fixture(scope="module")
+def cpu_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of `cpu.py` beside those that are kept, and the page that was made of them."""
+    folder = tmp_path_factory.mktemp("cpu_results")
+    shutil.copytree(BENCHMARKS / "results", folder, dirs_exist_ok=True)
+    for old in folder.glob("cpu.*"):
+        old.unlink()
+    shutil.copy(PAGE, folder / "page.md")
+    run("cpu.py", "--quick", "--out", folder / "cpu.json")
+    run("report.py", "--results", folder, "--docs", folder / "page.md")
+    return folder
+
+
+@pytest.mark.slow
+def test_native_code_is_measured_against_every_competitor(cpu_results: Path) -> None:
+    results = read(cpu_results, "cpu")
+    rows = {(row["spec"], row["pass"]): row for row in results["rows"]}
+    matrices, vectors = {"gated_deltanet", "mlstm", "gla", "deltaproduct"}, {"linear_scan", "rg_lru", "mingru", "mamba"}
+    specs = matrices | vectors | {"gru", "lstm"}
+    assert set(rows) == {(spec, part) for spec in specs for part in ("forward", "training")}
+    for (spec, part), row in rows.items():
+        expected = {"eager", "recc torch", "recc"} | ({"add"} if part == "forward" else set())
+        expected |= {"chunkwise"} if spec in matrices else {"associative"} if spec in vectors else {"torch.nn"}
+        assert expected <= set(row["seconds"])
+        assert all(0 < timing["fastest"] <= timing["median"] <= timing["slowest"] for timing in row["seconds"].values())
+        assert set(row["errors"]) == set(row["seconds"]) - {"add"}
+        assert all(error < 1e-4 for error in row["errors"].values())
+        best = min(
+            row["seconds"][name]["median"] for name in set(row["seconds"]) - {"recc", "recc torch", "add", "numba"}
+        )
+        assert row["ratio"] == pytest.approx(best / row["seconds"]["recc"]["median"])
+
+
+@pytest.mark.slow
+def test_limits_a_token_building_and_memory_are_measured(cpu_results: Path) -> None:
+    results = read(cpu_results, "cpu")
+    assert all(results["limits"][name] > 1e8 for name in ("fma", "gemm", "triad"))
+    assert results["step"]["microseconds"].keys() >= {"eager", "recc torch", "recc"}
+    for row in results["building"]:
+        assert set(row["seconds"]) == {"compile", "first", "again", "call"}
+        assert row["seconds"]["again"] < row["seconds"]["first"]  # what was built before is found
+    kept = {(row["competitor"], row["steps"]): row["saved"] for row in results["memory"]}
+    assert all(kept["recc", steps] < kept["eager", steps] / 4 for _, steps in kept)
+    assert (cpu_results / "cpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_page_shows_native_code(cpu_results: Path) -> None:
+    page = (cpu_results / "page.md").read_text()
+    assert outside_of_sections(page) == outside_of_sections(PAGE.read_text())
+    for row in read(cpu_results, "cpu")["rows"]:
+        assert f"| {row['spec']} |" in section(page, f"cpu {row['pass']}")
+        assert f"| {row['spec']}, {row['pass']}, against {row['best']} |" in section(page, "cpu aims")
+    assert "GFLOP/s" in section(page, "cpu machine") and "cpu.png" in section(page, "cpu picture")
+    assert section(page, "cpu memory").count("| recc |") == 2
+
+
+def test_a_case_that_is_not_there_is_refused_in_one_line() -> None:
+    command = [sys.executable, str(BENCHMARKS / "cpu.py"), "--only", "gro"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "invalid choice: 'gro'" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_page_is_what_the_results_say(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     shutil.copy(PAGE, page)

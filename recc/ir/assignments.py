@@ -190,14 +190,17 @@ class Plan:
         yield replace(assignment, expr=Ref(name, node.index, node.kind))
 
     def operands(self, node: Solve, made: list[Assignment]) -> Solve:
-        """The system with names for its matrix and its right side, whose axes have the order that `solve` needs."""
+        """The system whose matrix and right side are names, with their axes in the order that `solve` needs."""
         rest = tuple(axis for axis in node.axes if axis != node.col)
-        if any(axis.size == node.row.size for axis in rest):
-            raise ValueError(f"`solve` has one more axis of the size `{node.row.size}` of its system")
         inner = tuple(axis for axis in rest if axis in node.matrix.axes)
+        if any(axis.size == node.row.size for axis in inner):
+            raise ValueError(f"the matrix of `solve` has one more axis of the size `{node.row.size}`")
         orders = ((*inner, node.row, node.col), (node.row, *rest))
         refs: list[Expr] = []
         for name, part, order in zip(("matrix", "side"), (node.matrix, node.rhs), orders, strict=True):
+            if isinstance(part, Ref) and part.index == order:
+                refs.append(part)
+                continue
             let = define(self.fresh(name), with_axes(part, order), axes=order)
             made.append(Assignment(let.name, let.axes, let.expr))
             refs.append(Ref(let.name, order, let.kind))

@@ -16,6 +16,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Recurrence,
@@ -29,6 +30,7 @@ from recc.ir.nodes import (
 )
 from recc.ir.traverse import bound_axes, children, names, rebuild
 from recc.passes.adjoint import moved_mask, summed_axes
+from recc.passes.implicit import solved_where
 from recc.passes.places import placed
 from recc.passes.tidy import flatten, tidy
 
@@ -57,6 +59,9 @@ def guard(recurrence: Recurrence) -> Recurrence:
     changed = False
     for let in flat.lets:
         mask = masks.get(let.name)
+        if isinstance(let.expr, Fixpoint) and mask is not None and let.name not in _reach(names(mask), lets):
+            lets[let.name] = replace(let, expr=solved_where(let.expr, mask))
+            changed = True
         safe = HARMLESS.get(let.expr.op, {}) if isinstance(let.expr, (Unary, Binary, Reduce)) else {}
         if mask is None or not safe or let.name in _reach(names(mask), lets):
             continue
@@ -123,6 +128,11 @@ class _Demand:
             chosen = opened(expr.test, self._conditions)
             self._need(expr.x, conjunction(mask, chosen), let.axes)
             self._need(expr.y, conjunction(mask, unary("not", chosen)), let.axes)
+            return
+        if isinstance(expr, Fixpoint):
+            whole = anywhere(mask, mask.axes, self._sizes) if mask is not None else None
+            for part in children(expr):
+                self._need(part, whole, ())
             return
         simple = isinstance(expr, (Unary, Binary, Reduce, Roll, Window, Fold, Ref))
         inner = moved_mask(mask, expr) if mask is not None and simple else None

@@ -6,7 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from recc.ir.build import ZERO, add, refold
-from recc.ir.nodes import Arange, Axis, Binary, Expr, Fixpoint, Let, Recurrence, Reduce, Ref, SizeOf, Var, formal
+from recc.ir.nodes import (
+    Arange,
+    Axis,
+    Binary,
+    Const,
+    Expr,
+    Fixpoint,
+    Let,
+    Recurrence,
+    Reduce,
+    Ref,
+    SizeOf,
+    Var,
+    Where,
+    formal,
+)
 from recc.ir.traverse import canonical, inline, map_exprs, names, rewrite, substitute, symbolic_sizes
 from recc.passes.tidy import Namer, drop_unused, flatten, merge, merge_temporaries, share, used_names
 
@@ -172,6 +187,14 @@ def split_fixpoints(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, lets=tuple(lets))
 
 
+def solved_where(node: Fixpoint, needed: Expr) -> Fixpoint:
+    """The fixed point that stays at its start where nothing needs any of it: there it need not converge."""
+    namer = Namer({node.unknown.name, *(let.name for let in (*node.given, *node.lets))})
+    test = Let(namer("needed"), (), Reduce("any", needed, needed.axes) if needed.axes else needed)
+    result = Where(test.ref(), node.result, node.unknown.ref())
+    return replace(node, given=(*node.given, test), result=result)
+
+
 @dataclass(frozen=True)
 class _Opened:
     """A fixed point's step at its solution, as flat definitions under names of their own outside."""
@@ -237,7 +260,10 @@ def push_forward(
             moving[var.name] = replace(var, name=namer(f"{let.name}_dot"))
             dots.append(Let(moving[var.name].name, var.axes, _whole(moved[let.name], var), temporary=True))
     lets, (through,) = linear_part(step.lets, (step.result,), moving, namer)
-    fixed, solved = close(tangent, ZERO, lets, ZERO if through is None else through, _ending(node), namer)
+    start: Expr = Const(0j) if tangent.complex else ZERO
+    if tangent.complex and tangent.axes:
+        start = Binary("mul", start, Arange(tangent.axes[0]))
+    fixed, solved = close(tangent, start, lets, ZERO if through is None else through, _ending(node), namer)
     solution = Let(tangent.name, tangent.axes, solved, temporary=True)
     result = Ref(tangent.name, node.index, tangent.kind)
     return (*step.handed, *dots, *fixed, solution), result

@@ -139,14 +139,15 @@ def pull_along(function: Callable[..., Tensor], at: Sequence[Tensor], cotangent:
 
 def push_along(function: Callable[..., Tensor], at: Sequence[Tensor], directions: Sequence[Tensor]) -> Tensor:
     """The derivative of a function along directions, as that of its pullback, which is linear."""
-    pairs = [torch.broadcast_tensors(x, dx) for x, dx in zip(at, directions, strict=True)]
-    at = [x for x, _ in pairs]
+    shapes = [torch.broadcast_shapes(x.shape, dx.shape) for x, dx in zip(at, directions, strict=True)]
+    at = [x.expand(shape) for x, shape in zip(at, shapes, strict=True)]
+    directions = tuple(dx.expand(shape) for dx, shape in zip(directions, shapes, strict=True))
     result, *_ = torch.func.vjp(function, *at)
 
     def pulled(u: Tensor) -> tuple[Tensor, ...]:
         return torch.func.vjp(function, *at)[1](u)
 
-    return torch.func.vjp(pulled, torch.zeros_like(result))[1](tuple(dx for _, dx in pairs))[0]
+    return torch.func.vjp(pulled, torch.zeros_like(result))[1](directions)[0]
 
 
 def derivative_ending(ending: Ending, kind: str) -> dict[str, Any]:

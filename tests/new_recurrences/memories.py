@@ -199,3 +199,57 @@ def routed(x: Arrays, w: Arrays) -> Arrays:
         P = x["lam"][t] * P + np.outer(w["norms"], w["R"] @ x["k"][t])
         found.append({"o": np.einsum("m,k,mkv->v", gate, x["q"][t], S), "p": P})
     return over_time(found)
+
+
+@case(
+    """
+recurrence settling_memory:
+    input  q[N], k[N], v[N], g <= 0
+    state  S[N, N]
+    S[i, j] = exp(g) * S[i, j] + k[i] * v[j]
+    scale = 2 * (1 + norm(S))
+    for y in fixpoint(q, tol=1e-13, max=200):
+        y = q + tanh(y @ S) / scale
+    output o[N] = y
+    """,
+    BOTH,
+)
+def settling_memory(x: Arrays, w: Arrays) -> Arrays:
+    """What is read is the pattern at which the memory leaves its own recall alone, by Newton's method here."""
+    S, found = np.zeros((3, 3)), []
+    for q, k, v, g in zip(x["q"], x["k"], x["v"], x["g"], strict=True):
+        S = np.exp(g) * S + np.outer(k, v)
+        y, scale = q, 2 * (1 + np.linalg.norm(S))
+        for _ in range(30):
+            recalled = np.tanh(y @ S)
+            slope = (1 - recalled**2)[:, None] * S.T / scale
+            y = y - np.linalg.solve(np.eye(3) - slope, y - q - recalled / scale)
+        found.append({"o": y})
+    return over_time(found)
+
+
+@case(
+    """
+recurrence implicit_momentum:
+    input  x[D], a in (0, 0.5)
+    param  b[D]
+    state  h[D], m[D]
+    for y in fixpoint(h, tol=1e-13, max=200):
+        r = sin(y + b)
+        y = h + 0.5 * m - a * (r + 0.5 * y - x)
+    h, m = y, y - h
+    output h, m
+    """,
+    SEQUENTIAL,
+)
+def implicit_momentum(x: Arrays, w: Arrays) -> Arrays:
+    """A backward Euler step down a potential, with momentum: one equation for each place, by Newton's method here."""
+    h, m, found = np.zeros(4), np.zeros(4), []
+    for value, a in zip(x["x"], x["a"], strict=True):
+        y = h
+        for _ in range(30):
+            error = y - (h + 0.5 * m - a * (np.sin(y + w["b"]) + 0.5 * y - value))
+            y = y - error / (1 + a * (np.cos(y + w["b"]) + 0.5))
+        h, m = y, y - h
+        found.append({"h": h, "m": m})
+    return over_time(found)

@@ -157,5 +157,5 @@ def test_loading_a_module_twice() -> None:
 def test_the_operators_are_well_formed() -> None:
     x, _, s = arguments("delta", 2, 70)
     tensors = [[t.requires_grad_() for t in x], [], [t.unsqueeze(1).requires_grad_() for t in s]]
-    static = (None, [3, 2], [2], False, "scan", torch.float64, torch.float64)
+    static = (None, [3, 2], [2], False, "scan", torch.float64, torch.float64, "auto")
     torch.library.opcheck(torch.ops.recc_gated_delta.forward.default, (*tensors, *static))
