@@ -244,7 +244,6 @@ class _Checker:
         if node.col in node.rhs.axes:
             self.report(f"the right side of `solve` has the axis {_shown(node.col)} of its result")
 
-
     def fixpoint(self, node: Fixpoint) -> None:
         """A fixed point: its step is a scope of its own, and what it is given has axes of its own."""
         own = node.unknown

@@ -237,8 +237,8 @@ def share_out(function: Callable[..., int], arguments: tuple[Any, ...], threads:
     return max(own, *(other.result() for other in others))
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOLS.clear)  # threads do not survive a fork
+# Threads do not survive a fork; where there is no fork there is nothing to do.
+getattr(os, "register_at_fork", dict)(after_in_child=POOLS.clear)
 
 
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:

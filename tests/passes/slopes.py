@@ -117,6 +117,9 @@ def slopes(recurrence: Recurrence, point: Point, rng: np.random.Generator) -> Sl
     outputs, final, _ = run(recurrence, *point)
     d_outputs, d_final = random_like(outputs, rng), random_like(final, rng)
     direction = Point(*(random_like(group, rng) for group in point))
+    for group, move in zip(point, direction, strict=True):
+        for name, value in group.items():
+            move[name] = np.where(value == 0.0, 0.0, move[name])  # a routing weight jumps there
     if "t" in direction.state:
         direction.state["t"][...] = 0.0  # a step number is whole
 

@@ -15,7 +15,7 @@ SHAPES = {
     "inputs": {
         "x": Port("D"),
         "lam": Port("D", "(0, 1)"),
-        "u": Port("n D", "|u| = 1"),
+        "u": Port("n D", "|k| = 1"),
         "beta": Port("n", "(0, 1)"),
     },
     "params": {},

@@ -134,6 +134,7 @@ DRAWS: dict[str, Draw] = {
     "small": lambda shape, rng: 0.2 * rng.standard_normal(shape),
     "mixing": _mixing,
     "|k| = 1": _unit_norm,
+    "|u| = 1": _unit_norm,
     "|k| <= 1": lambda shape, rng: _unit_norm(shape, rng) * rng.uniform(0.1, 0.98, (*shape[:-1], 1)),
     "(0, 1)": lambda shape, rng: rng.uniform(0.02, 0.98, shape),
     "[0, 1)": _with_zeros,

@@ -133,7 +133,7 @@ def test_states_in_order() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("linear", {"method": "parallel"}, "method: expected one of auto, sequential, scan, convolution, got 'parallel'"),
+        ("linear", {"method": "x"}, "method: expected one of auto, sequential, scan, convolution, got 'x'"),
         ("linear", {"backend": "cuda"}, "backend: expected one of auto, torch, cpu, got 'cuda'"),
         ("rnn", {"method": "scan"}, "method: rnn has no scan: `h` is not affine in its previous value"),
     ],
