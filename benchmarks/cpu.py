@@ -3,9 +3,9 @@
     python benchmarks/cpu.py [--quick] [--only SPEC ...] [--out FILE] [--threads N] [--clock wall|cpu]
 
 Measures the machine's limits, ten recurrences forward and backward, a single token, building times and memory; writes
-JSON, and beside it a PNG. jax and numba take part if they are installed (`pip install jax numba`). Takes about ten
-minutes on a machine that should have nothing else to do. Every measurement has a process of its own; this one stays
-small and imports no torch, as a child's peak of memory is never below what its parent had when it was started.
+JSON, and beside it a PNG. jax and numba take part if they are installed (`pip install --editable '.[bench]'`). Takes
+about ten minutes on a machine that should have nothing else to do. Every measurement has a process of its own; this one
+stays small and imports no torch, as a child's peak of memory is never below what its parent had when it was started.
 """
 
 from __future__ import annotations

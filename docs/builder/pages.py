@@ -161,7 +161,7 @@ def _other(admission: dict[str, Any], refused: dict[str, str]) -> str:
     name, reason = admission["name"], admission["reason"]
     if admission["admitted"] and name not in refused:
         return f"<li>{escape(name)}: not built yet, but admitted: {_linked(reason)}</li>"
-    return f"<li>{escape(name)}: refused: {_linked(refused.get(name, reason))}</li>"
+    return f"<li>{escape(name)}: refused: {_linked(refused[name] if name in refused else reason)}</li>"
 
 
 def _verified(results: Sequence[Row]) -> str:

@@ -186,8 +186,9 @@ def _where(to: Typesetter, args: Arguments, call: syntax.Call) -> tuple[str, int
 
 
 def _before(to: Typesetter, args: Arguments, call: syntax.Call) -> tuple[str, int]:
-    lag = to.text(args[1]) if len(args) > 1 else "1"
-    return raised(to.text(args[0], ATOM), f"(t - {lag})"), ATOM
+    value, *rest = args
+    lag = to.text(rest[0]) if rest else "1"
+    return raised(to.text(value, ATOM), f"(t - {lag})"), ATOM
 
 
 def _held(to: Typesetter, args: Arguments, call: syntax.Call) -> tuple[str, int]:

@@ -188,7 +188,7 @@ def test_random_programs(first: int) -> None:
         if not isinstance(convolution_of(recurrence), ConvolutionPlan):
             continue
         found += 1
-        function, methods = emitted(recurrence)
+        function, methods = emitted(recurrence, "torch")
         assert "convolution" in methods
         oracle = Oracle(recurrence, Shape(4, 2, max(LENGTHS), {**RANDOM_SIZES}))
         usable = [steps for steps in LENGTHS if steps <= max(oracle.forward.longest, 2)]

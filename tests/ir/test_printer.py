@@ -276,7 +276,7 @@ def test_every_spec_comes_back(path: Path) -> None:
     if not any(word in source for word in ("prev(", "hold(", "solve(", "assert ")):
         assert show(again) == show(recurrence)
     rng = np.random.default_rng(0)
-    inputs, params, state = random_values(recurrence, rng, 4, (2,), SIZES)
+    inputs, params, state = random_values(recurrence, rng, 4, (2,), {**SIZES})
     wanted, final, _ = run(recurrence, inputs, params, state)
     found, other_final, _ = run(again, inputs, params, state)
     for name, value in {**wanted, **final}.items():
