@@ -249,3 +249,10 @@ def test_the_slots_of_lattice_move_orthogonally_to_themselves(rng: np.random.Gen
         step = state["S"] - before
         assert_allclose(np.sum(step * before, axis=1), 0, atol=1e-13)
         assert np.all(lengths(state["S"]) > lengths(before))
+
+
+def test_lattice_by_objective_is_lattice(rng: np.random.Generator):
+    inputs, params, outputs, final = case("lattice", rng)
+    derived, state = from_zero("lattice_by_objective", inputs, params)
+    close(derived["o"], outputs["o"])
+    close(state["S"], final["S"])
