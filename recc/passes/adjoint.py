@@ -157,9 +157,10 @@ class Tape:
     def _propagate(self, let: Let) -> None:
         g = together(self._parts[let.name], self._sizes)
         if not isinstance(g, Ref):
-            named = define(self._namer(f"d_{let.name}"), g, temporary=True)
+            axes = tuple(axis for axis in let.axes if axis in g.axes)  # so that no square matrix is transposed
+            named = define(self._namer(f"d_{let.name}"), g, axes=axes, temporary=True)
             self.lets.append(named)
-            g = Ref(named.name, g.axes, named.kind)
+            g = Ref(named.name, axes, named.kind)
         mask = self._masks[let.name]
         if isinstance(let.expr, Fixpoint):
             self._propagate_implicit(let, let.expr, g, mask)

@@ -17,6 +17,8 @@ from recc.passes.fractional import NotFractional, fractional_form
 from recc.passes.given import given, held
 from recc.passes.intervals import Intervals
 from recc.passes.order_axes import order_axes
+from recc.passes.riccati import dense_factors, downdates, riccati_form
+from recc.passes.riccati_steps import NotRiccati
 from recc.passes.smoothness import CONSTANT, Smoothness
 from recc.passes.source import Source
 from recc.passes.stratify import reads, stratify
@@ -27,6 +29,7 @@ from recc.structures.base import Structure
 from recc.structures.block import Block
 from recc.structures.constant import Constant
 from recc.structures.form import Layout
+from recc.structures.matrix_fraction import MatrixFraction
 
 __all__ = ["Analysis", "Component", "Proof", "Refusal", "analyse"]
 
@@ -73,8 +76,12 @@ class _Analyser:
             if not isinstance(found, Refusal):
                 return self._linear(states, degree, found)
             refusals.append((-degree.accepted, found))
-        proof = self._fractional(states[0]) if len(states) == 1 else None
-        return proof or self._described(states, min(refusals, key=lambda item: item[0])[1])
+        furthest = min(refusals, key=lambda item: item[0])[1]
+        match states:
+            case (state,):
+                return self._fractional(state) or self._riccati(state, furthest)
+            case _:
+                return self._described(states, furthest)
 
     def _flows(self, states: tuple[str, ...], degree: Degree) -> dict[str, Flow] | Refusal:
         flows: dict[str, Flow] = {}
@@ -165,6 +172,30 @@ class _Analyser:
             fraction=form,
             driver=self.drivers.of(used),
             states=self._ordered(self.drivers.states_behind(used)),
+        )
+
+    def _riccati(self, state: str, refusal: Refusal) -> Proof | Refusal:
+        """A matrix that follows a Riccati recursion; else the refusal, with a better reason if it nearly does."""
+        try:
+            form = riccati_form(self.recurrence, state)
+        except NotRiccati as found:
+            if found.reason:
+                hint = found.hint or refusal.hint
+                refusal = replace(refusal, culprit=found.culprit, reason=found.reason, hint=hint)
+            return self._described((state,), refusal)
+        var = self.variables[state]
+        pair = (form.row, form.column)
+        classes: tuple[AxisClass, ...] = tuple("mixed" if axis in pair else "scaled" for axis in var.axes)
+        places = {kind: tuple(p for p, found in enumerate(classes) if found == kind) for kind in ("scaled", "mixed")}
+        layout = Layout(var.sizes, places["scaled"], places["mixed"])
+        return Proof(
+            algebra=LINEAR_FRACTIONAL,
+            structure=MatrixFraction(layout, downdates(form), dense_factors(form)),
+            axes={state: classes},
+            invariant=not form.reads & self.varying,
+            riccati=form,
+            driver=self.drivers.of(form.reads),
+            states=self._ordered(self.drivers.states_behind(form.reads)),
         )
 
     def _feeds(self, states: tuple[str, ...], verdict: Proof | Refusal) -> tuple[Feed, ...]:

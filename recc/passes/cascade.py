@@ -22,7 +22,7 @@ class _NotLifted(Exception):
 
 
 def cascade(
-    recurrence: Recurrence, lower: tuple[Component, ...], upper: tuple[Component, ...], namer: Namer
+    recurrence: Recurrence, whole: Recurrence, lower: tuple[Component, ...], upper: tuple[Component, ...], namer: Namer
 ) -> list[Summary] | None:
     """Summaries of two levels of components that are solved in one pass; None if that cannot be done.
 
@@ -32,12 +32,13 @@ def cascade(
     if not all(_is_simple(component) for component in lower + upper):
         return None
     found = {
-        component.states[0]: linear_summary(recurrence, component, _proof(component), namer) for component in lower
+        component.states[0]: linear_summary(recurrence, whole, component, _proof(component), namer)
+        for component in lower
     }
     if any(len(summary.parts) != 1 for summary in found.values()):
         return None
     try:
-        lifted = [_lifted(recurrence, component, lower, found, namer) for component in upper]
+        lifted = [_lifted(recurrence, whole, component, lower, found, namer) for component in upper]
     except _NotLifted:
         return None
     return [*found.values(), *lifted]
@@ -55,6 +56,7 @@ def _proof(component: Component) -> Proof:
 
 def _lifted(
     recurrence: Recurrence,
+    whole: Recurrence,
     component: Component,
     lower: tuple[Component, ...],
     found: dict[str, Summary],
@@ -66,7 +68,7 @@ def _lifted(
     read = reads(recurrence)[name]
     sources = [below for below in lower if below.states[0] in read]
     paths = _paths(recurrence, (name, *(below.states[0] for below in sources)))
-    own = linear_summary(recurrence, component, _proof(component), namer)
+    own = linear_summary(recurrence, whole, component, _proof(component), namer)
     parts, lets, after = list(own.parts), list(own.lets), own.after[name]
     for below in sources:
         (start,) = below.states

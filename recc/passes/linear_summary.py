@@ -38,13 +38,17 @@ class Block:
     algebra: Algebra
 
 
-def linear_summary(recurrence: Recurrence, component: Component, proof: Proof, namer: Namer) -> Summary:
-    """The summary of a component that is affine in an algebra: blocks `A`, and offsets `b`."""
+def linear_summary(
+    recurrence: Recurrence, whole: Recurrence, component: Component, proof: Proof, namer: Namer
+) -> Summary:
+    """The summary of a component that is affine in an algebra: blocks `A`, and offsets `b`. `whole` has the definitions
+    behind the recurrence's inputs and params as well."""
     algebra = ALGEBRAS[proof.algebra]
     if isinstance(proof.structure, (Identity, Constant)):
         return _without_blocks(recurrence, component.states[0], proof, namer)
     variables = {state.name: state.var for state in recurrence.states}
-    shares = kronecker(recurrence, variables[component.states[0]], algebra) if len(component.states) == 1 else ()
+    alone = len(component.states) == 1
+    shares = kronecker(recurrence, whole, variables[component.states[0]], algebra) if alone else ()
     if len(shares) > 1:
         return _by_factors(recurrence, variables[component.states[0]], proof, shares, namer)
     blocks = _blocks(variables, component, proof, namer)

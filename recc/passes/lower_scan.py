@@ -14,6 +14,7 @@ from recc.passes.contract import contracted
 from recc.passes.cost import CALL_SECONDS, ELEMENT_SECONDS, EXAMPLE_ROWS, EXAMPLE_SIZE, EXAMPLE_STEPS, cost_of
 from recc.passes.fractional_summary import fractional_summary
 from recc.passes.linear_summary import ALGEBRAS, linear_summary
+from recc.passes.riccati_summary import riccati_summary
 from recc.passes.summary import Part, Summary
 from recc.passes.tidy import Namer, tidy, used_names
 from recc.structures.algebra import LINEAR_FRACTIONAL
@@ -46,16 +47,19 @@ def is_scannable(analysis: Analysis) -> bool:
     return all(isinstance(verdict, Proof) and verdict.algebra in SCANNABLE for verdict in verdicts)
 
 
-def lower_scan(recurrence: Recurrence, analysis: Analysis) -> tuple[LevelPlan, ...]:
+def lower_scan(recurrence: Recurrence, analysis: Analysis, whole: Recurrence | None = None) -> tuple[LevelPlan, ...]:
     """The passes of a scan, in order, for a recurrence that is scannable: one for each level of the analysis, or one
-    for two levels where that is possible and expected to take less time."""
+    for two levels where that is possible and expected to take less time.
+
+    If `recurrence` is given some of its definitions as inputs and params, `whole` is the one that has them all."""
+    whole = recurrence if whole is None else whole
     plans: list[LevelPlan] = []
     done: tuple[str, ...] = ()
     waiting = list(analysis.levels)
     while waiting:
         components = waiting.pop(0)
-        plan = _apart(recurrence, components, done)
-        lifted = _lifted(recurrence, components, waiting[0], plan, done) if waiting else None
+        plan = _apart(recurrence, whole, components, done)
+        lifted = _lifted(recurrence, whole, components, waiting[0], plan, done) if waiting else None
         if lifted is not None:
             waiting.pop(0)
         plans.append(lifted or plan)
@@ -63,24 +67,27 @@ def lower_scan(recurrence: Recurrence, analysis: Analysis) -> tuple[LevelPlan, .
     return tuple(plans)
 
 
-def _apart(recurrence: Recurrence, components: tuple[Component, ...], before: tuple[str, ...]) -> LevelPlan:
-    namer = Namer(used_names(recurrence))
-    return _level(recurrence, [_summary(recurrence, component, namer) for component in components], before)
+def _apart(
+    recurrence: Recurrence, whole: Recurrence, components: tuple[Component, ...], before: tuple[str, ...]
+) -> LevelPlan:
+    namer = Namer(used_names(whole))
+    return _level(recurrence, [_summary(recurrence, whole, component, namer) for component in components], before)
 
 
 def _lifted(
     recurrence: Recurrence,
+    whole: Recurrence,
     lower: tuple[Component, ...],
     upper: tuple[Component, ...],
     plan: LevelPlan,
     before: tuple[str, ...],
 ) -> LevelPlan | None:
     """One pass for two levels, if there is one that is expected to be faster than `plan` and another."""
-    summaries = cascade(recurrence, lower, upper, Namer(used_names(recurrence)))
+    summaries = cascade(recurrence, whole, lower, upper, Namer(used_names(recurrence)))
     if summaries is None:
         return None
     lifted = _level(recurrence, summaries, before)
-    apart = _seconds(plan) + _seconds(_apart(recurrence, upper, before + plan.states))
+    apart = _seconds(plan) + _seconds(_apart(recurrence, whole, upper, before + plan.states))
     saved = 1 - _seconds(lifted) / apart
     if saved < LEAST_SAVING:
         return None
@@ -118,11 +125,14 @@ def _level(recurrence: Recurrence, summaries: list[Summary], before: tuple[str, 
     )
 
 
-def _summary(recurrence: Recurrence, component: Component, namer: Namer) -> Summary:
+def _summary(recurrence: Recurrence, whole: Recurrence, component: Component, namer: Namer) -> Summary:
     proof = component.verdict
     assert isinstance(proof, Proof)
-    summarise = fractional_summary if proof.algebra == LINEAR_FRACTIONAL else linear_summary
-    return summarise(recurrence, component, proof, namer)
+    if proof.riccati is not None:
+        return riccati_summary(whole, component, namer)
+    if proof.fraction is not None:
+        return fractional_summary(recurrence, component, proof, namer)
+    return linear_summary(recurrence, whole, component, proof, namer)
 
 
 def _compose(

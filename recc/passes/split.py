@@ -39,7 +39,7 @@ def _parts(term: Term, lets: Mapping[str, Let]) -> tuple[Term, ...] | None:
             continue
         rest = term.factors[:place] + term.factors[place + 1 :]
         without = replace(term, factors=rest)
-        found = _delta(without, factor) or _divided(without, factor, lets)
+        found = _delta(without, factor, lets) or _divided(without, factor, lets)
         if found is not None:
             return found
     return None
@@ -63,14 +63,34 @@ def _divided(term: Term, factor: Expr, lets: Mapping[str, Let]) -> tuple[Term, .
             return None
 
 
-def _delta(term: Term, factor: Expr) -> tuple[Term, ...] | None:
+def _delta(term: Term, factor: Expr, lets: Mapping[str, Let]) -> tuple[Term, ...] | None:
     """The identity matrix: its sum over a contracted axis puts the other axis in that axis's place."""
-    match factor:
-        case Where(Binary("eq", Arange(first), Arange(second)), value, Const() as zero) if is_const(zero, 0):
-            for axis, other in ((first, second), (second, first)):
-                if axis in term.bound and other not in term.bound and axis.size == other.size:
-                    return (_replaced(_with(term, *(() if is_const(value, 1) else (value,))), axis, other),)
+    found = diagonal(factor, lets)
+    if found is None:
+        return None
+    first, second, value = found
+    for axis, other in ((first, second), (second, first)):
+        if axis in term.bound and other not in term.bound and axis.size == other.size:
+            return (_replaced(_with(term, *(() if is_const(value, 1) else (value,))), axis, other),)
     return None
+
+
+def diagonal(expr: Expr, lets: Mapping[str, Let]) -> tuple[Axis, Axis, Expr] | None:
+    """The axes of a matrix that is zero where their positions differ, and its value where they agree."""
+    match expr:
+        case Where(test, value, Const() as zero) if is_const(zero, 0):
+            match _opened(test, lets):
+                case Binary("eq", x, y):
+                    match _opened(x, lets), _opened(y, lets):
+                        case Arange(first), Arange(second):
+                            return first, second, value
+    return None
+
+
+def _opened(expr: Expr, lets: Mapping[str, Let]) -> Expr:
+    while isinstance(expr, Ref) and expr.name in lets:
+        expr = inline(expr, {expr.name: lets[expr.name]})
+    return expr
 
 
 def _replaced(term: Term, axis: Axis, other: Axis) -> Term:

@@ -17,6 +17,7 @@ from recc.passes.intervals import Intervals
 from recc.passes.ranges import Range
 from recc.passes.split import split
 from recc.passes.terms import Expansion
+from recc.passes.two_sided import two_sided
 from recc.structures.algebra import REAL, Algebra
 from recc.structures.base import Structure
 from recc.structures.dense import Dense
@@ -67,17 +68,22 @@ def structure_of(
     whole = _layout(var, classes[var.name])
     reader = _Reader(recurrence, var, algebra, intervals)
     found = reader.through(stages(recurrence, var.name))
-    if found is None or any(isinstance(item.structure, Dense) for item in found):
+    if found is None or any(_is_dense(item.structure, whole) for item in found):
         found = reader.through((Stage(var.name, recurrence.update_of(var.name)),))
     if found is None:
         return Found(_unresolved(whole))
     structures = [item.structure for item in found]
-    if any(isinstance(structure, Dense) for structure in structures):
+    if any(_is_dense(structure, whole) for structure in structures):
         return Found(Dense(whole))
     if all(isinstance(structure, (Scalar, Diagonal, Identity)) for structure in structures):
         structures = [_elementwise(whole, structures)]
     factors = tuple(factor for item in found for factor in item.factors if not isinstance(factor.structure, Identity))
     return Found(multiplied(whole, structures), factors, _together(found, algebra), _eigenvalues(found))
+
+
+def _is_dense(structure: Structure, whole: Layout) -> bool:
+    """Whether a factor says no more than that the axes are crossed; one of fewer axes does."""
+    return isinstance(structure, Dense) and not set(structure.layout.mixed) < set(whole.mixed)
 
 
 def _coupled(
@@ -136,10 +142,20 @@ class _Reader:
     def _factors(self, source: str, terms: tuple[Term, ...]) -> list[Found]:
         """One stage's structure; a scalar that all its terms share comes first, apart."""
         shared, rest = _shared(self._var, terms)
-        found = [self._recognised(rest)]
+        found = [self._recognised(side) for side in self._sides(rest)]
         if shared:
             found.insert(0, self._recognised((Term(shared, source, self._var.axes),)))
         return found
+
+    def _sides(self, terms: tuple[Term, ...]) -> tuple[tuple[Term, ...], ...]:
+        """The terms that act along one axis and those that act along another, where these together are the stage."""
+        var = self._var
+        (classes,) = axis_classes({var.name: var}, {var.name: flow_of(var, terms)}).values()
+        pair = tuple(axis for axis, found in zip(var.axes, classes, strict=True) if found != "batched")
+        if len(pair) != 2 or self._algebra is not REAL:
+            return (terms,)
+        found = two_sided(terms, var.axes, pair, self._lets)
+        return (terms,) if found is None else (found.left, found.right)
 
     def _recognised(self, terms: tuple[Term, ...]) -> Found:
         var, real = self._var, self._algebra.plus == "add"

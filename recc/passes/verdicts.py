@@ -11,6 +11,7 @@ from recc.passes.dependence import Jacobian
 from recc.passes.drivers import Driver
 from recc.passes.fractional import Fraction
 from recc.passes.ranges import Range
+from recc.passes.riccati import Riccati
 from recc.passes.smoothness import Kind
 from recc.structures.algebra import REAL
 from recc.structures.base import Structure
@@ -49,7 +50,8 @@ class Proof:
 
     `axes` says for every axis of every state whether the transition is the same along it ("batched"), differs along it
     ("scaled") or crosses it ("mixed"); `invariant`, whether the transition is the same at every step; `coefficient`,
-    the range of what multiplies every element in place; `fraction`, the 2x2 matrix of a linear-fractional update.
+    the range of what multiplies every element in place; `fraction`, the 2x2 matrix of an update that is
+    linear-fractional in every element; `riccati`, the stages of one that is so in a matrix.
     `driver` says what the transition is computed from, `states` from which states of other components. `eigenvalue` is
     the range of a low-rank factor's eigenvalues apart from one. `homogeneous`: nothing is added; else `sources` has
     bounds of the rank of what is added. `conditions`: when a single state is kept or reset."""
@@ -61,6 +63,7 @@ class Proof:
     complex: bool = False
     coefficient: Range | None = None
     fraction: Fraction | None = None
+    riccati: Riccati | None = None
     driver: Driver = "inputs"
     states: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -83,7 +86,7 @@ class Proof:
     @property
     def commuting(self) -> bool:
         """Whether the transitions of any two steps commute."""
-        return self.fraction is None and (self.invariant or self.structure.commuting)
+        return self.fraction is None and self.riccati is None and (self.invariant or self.structure.commuting)
 
     @property
     def text(self) -> str:

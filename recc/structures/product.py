@@ -27,8 +27,8 @@ class Product(Structure):
 
     @property
     def text(self) -> str:
-        texts = map(self._factor_text, self.factors)
-        return " x ".join(_repeated(text, len(list(group))) for text, group in groupby(texts))
+        texts = ((self._factor_text(factor), factor.layout.mixed) for factor in self.factors)
+        return " x ".join(_repeated(text, len(list(group))) for (text, _), group in groupby(texts))
 
     def _factor_text(self, factor: Structure) -> str:
         """A factor's name, with the axes that it mixes where other factors mix other ones."""

@@ -12,7 +12,10 @@ def rank_of(form: Form) -> Polynomial | None:
     """An upper bound of the rank of the crossing terms between the mixed axes, None if some term is not separable.
 
     `-beta[] * k[i] * k[j] * S[j]` summed over `j` has rank 1, with a further bound axis `r` in `k[r, i] * k[r, j]`
-    the size of `r`. Terms that share all their row vectors, or all their column vectors, count once."""
+    the size of `r`. Terms that share all their row vectors, or all their column vectors, count once. Of a term that
+    leaves one of the mixed axes in its place, the rank between all of them is not small: None."""
+    if any(term.index[place] == form.axes[place] for term in form.crossing for place in form.layout.mixed):
+        return None
     split = [separated(form, term) for term in form.crossing]
     if not split or any(parts is None for parts in split):
         return None

@@ -18,6 +18,8 @@ def superposes(step: Step, component: Component, proof: Proof, rng: np.random.Ge
     """An affine combination of states goes to the same combination of their updates; a fraction is the update."""
     if proof.fraction is not None:
         return _is_fraction(step, component, proof)
+    if proof.riccati is not None:
+        return _is_matrix_fraction(step, component, proof, rng)
     x, y = step.draw(component.states, rng), step.draw(component.states, rng)
     of_x, of_y = step(x), step(y)
     middle = step({name: _combined(proof.algebra, x[name], y[name]) for name in x})
@@ -38,6 +40,17 @@ def _combined(algebra: str, x: Array, y: Array) -> Array:
     small = 0.3 if algebra == "(min,+)" else -0.3
     other = np.log1p(-np.exp(small)) if algebra == "(logsumexp,+)" else 0.0
     return np.asarray(PLUS[algebra](small + x, other + y))
+
+
+def _is_matrix_fraction(step: Step, component: Component, proof: Proof, rng: np.random.Generator) -> bool:
+    """A linear-fractional map of matrices takes two that differ in rank one to two that do."""
+    (name,) = component.states
+    x = step.states[name]
+    rows, columns = (np.moveaxis(step.draw((name,), rng)[name], proof.structure.layout.mixed, (-2, -1)) for _ in "uv")
+    change = np.moveaxis(rows[..., :, :1] * columns[..., :1, :], (-2, -1), proof.structure.layout.mixed)
+    moved = step({name: x + change})[name] - step({name: x})[name]
+    values = np.linalg.svd(np.moveaxis(moved, proof.structure.layout.mixed, (-2, -1)), compute_uv=False)
+    return bool((values[..., 1:] <= 1e-9 * (1 + values[..., :1])).all())
 
 
 def _is_fraction(step: Step, component: Component, proof: Proof) -> bool:

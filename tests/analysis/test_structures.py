@@ -19,6 +19,7 @@ from recc.structures.diagonal import Diagonal
 from recc.structures.diagonal_low_rank import DiagonalLowRank
 from recc.structures.identity import Identity
 from recc.structures.identity_low_rank import IdentityLowRank
+from recc.structures.matrix_fraction import MatrixFraction
 from recc.structures.pencil import Pencil
 from recc.structures.polynomial import Polynomial
 from recc.structures.product import Product
@@ -122,6 +123,20 @@ def test_cost_of_a_composition(example: Example) -> None:
     assert str(found(example)[0].composition) == example.cost
 
 
+def test_both_sides_of_a_matrix() -> None:
+    """A stage that acts along two axes is the product of what it does along each, or is not taken apart."""
+    texts = {
+        "F @ S @ F.T": "time-invariant dense over K x dense over K",
+        "S - outer(k, w @ S) - outer(S @ k, w) + (w @ S @ k) * outer(k, w)": "(identity + rank 1 over K) x "
+        "(identity + rank 1 over K)",
+        "S - outer(k, w @ S) - outer(S @ k, w)": "dense over K, K",
+    }
+    for update, text in texts.items():
+        recurrence = spec(f"input k[K], w[K]\nparam F[K, K]\nstate S[K, K]\nS = {update}")
+        (component,) = analyse(recurrence).components
+        assert isinstance(component.verdict, Proof) and component.verdict.text == text
+
+
 def test_blocks_between_states() -> None:
     recurrence = spec("input a[K], b[K], c[K], d[K]\nstate x[K], y[K]\nx, y = a * x + b * y, c * x + d * y")
     (component,) = analyse(recurrence).components
@@ -192,6 +207,32 @@ def closed_examples() -> list[Any]:
         closed.append(component.verdict.structure)
     assert isinstance(closed[-1], Coupled) and closed[-1].text == "dense over K and 2 states"
     return [structure for structure in closed if structure.closed]
+
+
+def test_linear_fractional_maps_of_matrices() -> None:
+    """Their composition is the product of the linear maps of `(X, Y)`, and both mean the map of `P = X Y^-1`."""
+    update = (
+        "input a[D], u[D], r > 0\nstate P[D, D]\nP = P + outer(a, a)\nP = P - outer(P @ u, u @ P) / (u @ P @ u + r)"
+    )
+    (component,) = analyse(spec(update)).components
+    assert isinstance(component.verdict, Proof)
+    structure: Any = component.verdict.structure
+    assert isinstance(structure, MatrixFraction) and structure.text == "Riccati map of D x D matrices"
+    assert str(structure.composition) == "12*D**2"
+    rng, size = np.random.default_rng(11), {"D": 3}
+    first, second = ({name: rng.standard_normal(shape) for name, shape in structure.shapes(size).items()} for _ in "ab")
+    for values in (first, second):
+        values |= {name: values[name] @ values[name].T for name in "CJ"}
+    product = structure.dense(structure.compose(first, second), size).reshape(6, 6)
+    assert np.allclose(
+        product, structure.dense(first, size).reshape(6, 6) @ structure.dense(second, size).reshape(6, 6)
+    )
+    P = rng.standard_normal((3, 3))
+    X, Y = np.split(product @ np.concatenate([P, np.eye(3)]), 2)
+    for values in (second, first):
+        A, C, J = (values[name] for name in "ACJ")
+        P = A @ np.linalg.solve(np.eye(3) + P @ J, P) @ A.T + C
+    assert np.allclose(X @ np.linalg.inv(Y), P)
 
 
 def draw(structure: Structure, rng: np.random.Generator) -> Values:
