@@ -17,10 +17,11 @@ from recc.ir.nodes import Size
 
 LoopKind = Literal["plain", "vector", "lanes"]
 Combine = Literal["set", "sum", "max", "min", "any"]
-Storage = Literal["input", "param", "state", "next", "local", "output", "total", "lanes", "scalar"]
+Storage = Literal["input", "param", "state", "next", "kept", "local", "output", "total", "lanes", "scalar"]
 ScalarKind = Literal["real", "bool"]
 
 ROW, COLUMN = "system_row", "system_column"  # what runs over a system of equations
+ROWS = "rows of a block"  # the size of the axis that sequences which are walked side by side have
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,36 @@ class SolveSystem:
 
 
 @dataclass(frozen=True)
+class Product:
+    """`out[row, *at, j] = sum over k of vector[row, *vector_at, k] * matrix[*at, k, j]` for all rows of a block.
+
+    `matrix` is stored that way, or `turned`: `[*at, j, k]`."""
+
+    out: str
+    vector: str
+    matrix: str
+    at: tuple[Place, ...]
+    vector_at: tuple[Place, ...]
+    inner: Size
+    columns: Size
+    turned: bool
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Threads that share a block wait for each other: each has rows of its own, but a part of every `Product`."""
+
+
+@dataclass(frozen=True)
+class Outer:
+    """`total[a, k, j] += sum over rows and steps of x[row, a, k] * y[row, a, j]`; a factor may lack the axes `a`."""
+
+    total: str
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
 class Section:
     """Statements that belong together, and the lines of the spec that they come from."""
 
@@ -178,17 +209,18 @@ class Section:
     lines: tuple[str, ...] = ()
 
 
-Statement: TypeAlias = Define | Accumulators | Assign | Loop | Tile | SolveSystem | Section
+Statement: TypeAlias = Define | Accumulators | Assign | Loop | Tile | SolveSystem | Product | Meeting | Section
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array of a kernel: where it lives, its sizes in order of storage."""
+    """An array of a kernel: where it lives, its sizes in order of storage, and whether its rows lie apart."""
 
     name: str
     storage: Storage
     sizes: tuple[Size, ...] = ()
     kind: ScalarKind = "real"
+    scattered: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,10 +242,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One step of a recurrence, and what is computed once before all steps.
+    """One step of a recurrence, or of a `block` of its rows, and what is computed once before all steps.
 
     `step` reads inputs, params and states, and writes outputs, the states (in place, unless `separate`: then to
-    arrays of storage "next") and adds to totals."""
+    arrays of storage "next") and adds to totals. What `outers` say is added to totals after the steps of a tile.
+    What one kernel has `kept`, arrays of that storage, another one is given."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -225,6 +258,9 @@ class Kernel:
     before: tuple[Statement, ...]
     step: tuple[Statement, ...]
     separate: bool = False
+    block: bool = False
+    outers: tuple[Outer, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def array(self, name: str) -> Array:
         return next(array for array in self.arrays if array.name == name)

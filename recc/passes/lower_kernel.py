@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from recc.diagnostics import NOWHERE
-from recc.ir.kernel import Array, Assign, Element, Kernel, Loop, Port, Section
+from recc.ir.kernel import ROWS, Array, Assign, Element, Kernel, Loop, Meeting, Port, Section
 from recc.ir.kernel import Statement as Line
 from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Ref, Size, State, Var
 from recc.ir.traverse import names
@@ -15,42 +15,79 @@ from recc.passes.lower_kernel_complex import RealParts, real_parts
 from recc.passes.lower_kernel_loops import Layout, loop_name, section
 from recc.passes.lower_kernel_nests import deal_nests
 from recc.passes.lower_kernel_products import factor_sums
+from recc.passes.lower_kernel_rows import Block, block_of_rows, constants, given, same_products, walks_blocks
 from recc.passes.lower_kernel_statements import Program, Statement, expand_reductions
 from recc.passes.order_axes import order_axes
 from recc.passes.tidy import Namer, drop_unused, flatten, share, used_names
 
 Ranks = dict[Size, int]
+FEW = 4  # positions of an axis that make no vector
 
 
 def axis_ranks(recurrence: Recurrence) -> Ranks:
     """How axes rank from outer loops to the innermost: those that the recurrence never sums over come last.
 
-    Their lanes are independent of each other, so that they are what vectors are made of."""
-    summed: dict[Size, int] = {}
+    Their lanes are independent of each other, so that they are what vectors are made of. Axes that are known to be
+    short come first."""
+    summed: set[Size] = set()
     for let in flatten(recurrence).lets:
-        over = let.expr.over if isinstance(let.expr, Reduce) else ()
-        for axis in over if len(let.expr.axes) else ():
-            summed[axis.size] = summed.get(axis.size, 0) + 1
-    variables = [state.var for state in recurrence.states] + [*recurrence.params, *recurrence.inputs]
-    variables.sort(key=lambda var: -len(var.sizes))
-    order = dict.fromkeys(size for var in variables for size in var.sizes)
-    ranked = sorted(order, key=lambda size: size not in summed)
+        over = let.expr.over if isinstance(let.expr, Reduce) and len(let.expr.axes) else ()
+        summed |= {axis.size for axis in over}
+    order, known = _declared_ranks(recurrence), dict(recurrence.sizes)
+    few = {size for size in order if (size if isinstance(size, int) else known.get(size, FEW + 1)) <= FEW}
+    ranked = sorted(order, key=lambda size: (size not in few, size not in summed))
     return {size: place for place, size in enumerate(ranked)}
 
 
+def _declared_ranks(recurrence: Recurrence) -> Ranks:
+    """Axes as the largest variables have them."""
+    variables = [state.var for state in recurrence.states] + [*recurrence.params, *recurrence.inputs]
+    variables.sort(key=lambda var: -len(var.sizes))
+    sizes = dict.fromkeys(size for var in variables for size in var.sizes)
+    return {size: place for place, size in enumerate(sizes)}
+
+
+def block_ranks(recurrence: Recurrence) -> Ranks | None:
+    """How axes rank where rows of a recurrence (a primal) are better walked side by side, else None.
+
+    A matrix for each of several heads lies as it was declared, its heads outside."""
+    for ranks in (axis_ranks(recurrence), _declared_ranks(recurrence)):
+        if walks_blocks(_Lowering(recurrence, ranks, False, (), False).flat, ranks):
+            return ranks
+    return None
+
+
 def lower_kernel(
-    recurrence: Recurrence, ranks: Ranks, *, separate: bool = False, stored: tuple[str, ...] = ()
+    recurrence: Recurrence,
+    ranks: Ranks,
+    *,
+    separate: bool = False,
+    stored: tuple[str, ...] = (),
+    block: bool = False,
 ) -> Kernel:
     """The kernel of one step of a recurrence (a primal or an adjoint).
 
     `stored` are inputs that lie as states do. With `separate` the kernel has no outputs, and its new states go to
-    arrays of their own. Raises: `NotImplementedError` for a fixed point, a complex system of equations and a
-    complex power."""
-    return _Lowering(recurrence, ranks, separate, stored).kernel()
+    arrays of their own. With `block` it is a step of several rows. Raises: `NotImplementedError` for a fixed point, a
+    complex system of equations and a complex power."""
+    return _Lowering(recurrence, ranks, separate, stored, block).kernel()
+
+
+def lower_backward(
+    primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False
+) -> tuple[Kernel, Kernel]:
+    """The kernels of a backward pass: the primal's states again, and the adjoint.
+
+    In a block, products with matrices that both need are kept by the first for the second. Raises as `lower_kernel`."""
+    replay = _Lowering(primal, ranks, True, (), block)
+    derivative = _Lowering(adjoint, ranks, False, primal.state_names, block)
+    if block:
+        replay.share_products(derivative)
+    return replay.kernel(), derivative.kernel()
 
 
 class _Lowering:
-    def __init__(self, recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...]):
+    def __init__(self, recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool):
         self._name, self._ranks, self._separate = recurrence.name, ranks, separate
         if any(isinstance(let.expr, Fixpoint) for let in recurrence.lets):
             raise NotImplementedError("fixed points")
@@ -59,12 +96,39 @@ class _Lowering:
         self._ports = recurrence
         self._parts: RealParts = real_parts(drop_unused(recurrence))
         flat = share(flatten(factor_sums(share(flatten(self._parts.recurrence)), ranks)))
-        flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
-        self._flat = flat
-        self._namer = Namer(used_names(flat))
+        self.flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
         self._stored = {part for name in stored for part in self._parts.names[name]}
+        self._is_block = block
+        self._block = (
+            self._widened() if block else Block(self.flat, frozenset(), (), constants(self.flat, numbers=False))
+        )
+        self._flat, self._fixed = self._block.recurrence, self._block.fixed
+        self._namer = Namer(used_names(self._flat))
         self._orders = self._find_orders()
-        self._fixed = self._constants()
+        self._kept: tuple[str, ...] = ()
+        self._given: list[Let] = []
+
+    def _widened(self) -> Block:
+        """The recurrence of a block of rows. A total's parts are all sums of outer products, or none is."""
+        splits: set[str] = set()
+        while True:
+            block = block_of_rows(self.flat, self._ranks, self._stored, splits)
+            outer = {item.total for item in block.outers}
+            parts = [set(self._parts.names[item.name]) for item in self._ports.totals]
+            mixed = [own for own in parts if own & outer and not own <= outer]
+            if not mixed:
+                self._ranks = {ROWS: -1, **self._ranks}
+                return block
+            splits = splits.union(*mixed)
+
+    def share_products(self, other: _Lowering) -> None:
+        """Products that this kernel and another both need are computed by this one."""
+        pairs = same_products(self._block, other._block)
+        self._kept, other._kept = tuple(own for own, _ in pairs), tuple(name for _, name in pairs)
+        widened = {let.name: let for let in other._flat.lets}
+        other._given = [widened[name] for name in other._kept]
+        other._block = given(other._block, list(other._kept))
+        other._flat = other._block.recurrence
 
     def kernel(self) -> Kernel:
         flat = self._flat
@@ -73,8 +137,9 @@ class _Lowering:
         late = [let for let in flat.lets if let.name not in self._fixed]
         read = set().union(*(names(let.expr) for let in late), *(names(expr) for expr in self._results()))
         kept = {let.name for let in early if let.name in read}
+        factors = {name for item in self._block.outers for name in (item.x, item.y)}
         before_arrays, before = self._nests(early, [], kept, frozenset())
-        step_arrays, step = self._nests(late, self._roots(), set(), frozenset())
+        step_arrays, step = self._nests(late, self._roots(), factors, frozenset())
         ports = self._ports
         return Kernel(
             self._name,
@@ -87,6 +152,9 @@ class _Lowering:
             before,
             step,
             self._separate,
+            self._is_block,
+            tuple(replace(item, total=self._targets["total", item.total]) for item in self._block.outers),
+            self._kept,
         )
 
     def _results(self):
@@ -94,24 +162,19 @@ class _Lowering:
         return (*flat.updates, *(item.expr for item in flat.outputs), *(item.expr for item in flat.totals))
 
     def _find_orders(self) -> dict[str, tuple[int, ...]]:
-        """States lie with the innermost axis last."""
+        """States lie with the innermost axis last, and so do sums over time."""
         orders: dict[str, tuple[int, ...]] = {}
         states = [state.var for state in self._flat.states]
         states += [var for var in self._flat.inputs if var.name in self._stored]
         for var in states:
-            places = list(range(len(var.sizes)))
-            if len(set(var.sizes)) == len(places):
-                places.sort(key=lambda place: self._ranks.get(var.sizes[place], len(self._ranks)))
-            orders[var.name] = tuple(places)
+            orders[var.name] = self._innermost_last(var)
         return orders
 
-    def _constants(self) -> frozenset[str]:
-        """Definitions that depend on params alone."""
-        fixed = {var.name for var in self._flat.params}
-        for let in self._flat.lets:
-            if names(let.expr) <= fixed and names(let.expr):
-                fixed.add(let.name)
-        return frozenset(fixed)
+    def _innermost_last(self, var: Var) -> tuple[int, ...]:
+        places = list(range(len(var.sizes)))
+        if len(set(var.sizes)) == len(places):
+            places.sort(key=lambda place: self._ranks.get(var.sizes[place], len(self._ranks)))
+        return tuple(places)
 
     def _find_targets(self) -> dict[tuple[str, str], str]:
         targets: dict[tuple[str, str], str] = {}
@@ -123,7 +186,10 @@ class _Lowering:
         for item in self._flat.outputs:
             targets["output", item.name] = self._namer(f"out_{item.name}")
         for item in self._flat.totals:
-            targets["total", item.name] = self._namer(f"sum_{item.name}")
+            name = targets["total", item.name] = self._namer(f"sum_{item.name}")
+            self._orders[name] = self._innermost_last(item.var)
+        for name in dict.fromkeys(item.total for item in self._block.outers):
+            targets["total", name] = self._namer(f"sum_{name}")
         return targets
 
     def _roots(self) -> list[Statement]:
@@ -140,7 +206,7 @@ class _Lowering:
         self, lets: list[Let], roots: list[Statement], kept: set[str], scalars: frozenset[str]
     ) -> tuple[list[Array], tuple[Line, ...]]:
         """The arrays that definitions need, and the sections that compute them; `kept` are read by later steps."""
-        program = Program(lets, roots, kept)
+        program = Program(lets, roots, kept, self._block.products)
         nests = deal_nests(program, self._separate)
         local = [item for nest in nests.nests for item in (*nest.kept, *nest.statements) if item.role == "let"]
         scalar = frozenset(item.target for item in local if not item.axes and item.target not in kept)
@@ -157,10 +223,18 @@ class _Lowering:
         for item in local:
             if item.target not in scalar:
                 kind = "bool" if item.expr.kind == "bool" or item.combine == "any" else "real"
-                arrays.append(Array(item.target, "local", tuple(axis.size for axis in item.axes), kind))
-        layout = Layout(self._orders, scalar | scalars, self._ranks, targets)
-        body = [section(program, nest, layout, self._namer, _line_of) for nest in nests.nests]
-        return arrays, (*body, *tail)
+                storage = "kept" if item.target in self._kept else "local"
+                arrays.append(Array(item.target, storage, tuple(axis.size for axis in item.axes), kind))
+        apart = frozenset(array.name for array in self._own_arrays() if array.scattered and array.sizes == (ROWS,))
+        layout = Layout(self._orders, scalar | scalars, self._ranks, targets, apart)
+        body: list[Line] = []
+        together = False  # whether threads that share a block have just divided a product among them
+        for nest in nests.nests:
+            if together != any(item.multiplies for item in nest.statements):
+                together = not together
+                body.append(Meeting())
+            body.append(section(program, nest, layout, self._namer, _line_of))
+        return arrays, (*body, *([Meeting()] if together else []), *tail)
 
     def _copied(self, state: State, new: str) -> Line:
         order = self._orders[state.name]
@@ -177,28 +251,40 @@ class _Lowering:
 
     def _own_arrays(self) -> list[Array]:
         flat = self._flat
-        arrays = [Array(var.name, "input", self._lying(var)) for var in flat.inputs]
+        apart = {var.name for var in flat.inputs if self._is_block and var.name not in self._stored}
+        arrays = [Array(var.name, "input", self._lying(var), scattered=var.name in apart) for var in flat.inputs]
         arrays += [Array(var.name, "param", var.sizes) for var in flat.params]
         arrays += [Array(state.name, "state", self._lying(state.var)) for state in flat.states]
         if self._separate:
             arrays += [
                 Array(self._targets["update", state.name], "next", self._lying(state.var)) for state in flat.states
             ]
-        arrays += [Array(self._targets["output", out.name], "output", out.var.sizes) for out in flat.outputs]
-        return arrays + [Array(self._targets["total", out.name], "total", out.var.sizes) for out in flat.totals]
+        arrays += [
+            Array(self._targets["output", out.name], "output", out.var.sizes, scattered=self._is_block)
+            for out in flat.outputs
+        ]
+        arrays += [Array(let.name, "kept", tuple(axis.size for axis in let.axes)) for let in self._given]
+        outer = {item.total for item in self._block.outers}
+        sums = [*flat.totals, *(item for item in self.flat.totals if item.name in outer)]
+        named = {self._targets["total", out.name]: out.var for out in sums}
+        return arrays + [Array(name, "total", self._lying(replace(var, name=name))) for name, var in named.items()]
 
     def _port(self, variables: Iterable[Var], role: str) -> tuple[Port, ...]:
         return tuple(self._one_port(var, role) for var in variables)
 
     def _one_port(self, var: Var, role: str) -> Port:
         parts = self._parts.names[var.name]
+        own = tuple(self._targets.get((role, part), part) for part in parts)
         plain = tuple(range(len(var.sizes)))
-        order = plain if role in ("output", "total") else self._orders.get(parts[0], plain)
-        return Port(var.name, var.sizes, tuple(self._targets.get((role, part), part) for part in parts), order)
+        order = plain if role == "output" else self._orders.get(own[0], plain)
+        if len(order) > len(plain):
+            order = tuple(place - 1 for place in order[1:])  # without the rows
+        return Port(var.name, var.sizes, own, order)
 
 
 def _line_of(item: Statement) -> str:
     """The place in the spec that a statement comes from."""
     span = item.let.span if item.let is not None else item.expr.span
     path = re.sub(r"[^\w.-]", "_", span.source.path.replace("\\", "/").rpartition("/")[2])
-    return "" if span.source is NOWHERE.source or item.let is not None and item.let.temporary else f"{path}:{span.line}"
+    unnamed = item.let is not None and item.let.temporary and not item.multiplies
+    return "" if span.source is NOWHERE.source or unnamed else f"{path}:{span.line}"

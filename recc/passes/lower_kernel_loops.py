@@ -23,6 +23,7 @@ from recc.ir.kernel import (
     Operation,
     Place,
     Position,
+    Product,
     Scalar,
     ScalarKind,
     Section,
@@ -65,11 +66,14 @@ class Layout:
     scalars: frozenset[str]
     ranks: dict[Size, int]
     targets: dict[tuple[str, str], str]  # (role, name) of what is not stored under its own name
+    apart: frozenset[str] = frozenset()  # arrays of one element a row, whose rows lie apart
 
     def element(self, name: str, at: tuple[Place, ...]) -> Scalar:
         if name in self.scalars:
             return Local(name)
-        order = self.orders.get(name)
+        if name in self.apart:
+            at = (*at, 0)
+        order = None if name in self.apart else self.orders.get(name)
         return Element(name, at if order is None else tuple(at[place] for place in order))
 
 
@@ -96,12 +100,14 @@ class NestBuilder:
         self._env: Env = {axis: loop_name(axis) for axis in self._axes}
         self._defined: set[str] = set()
         own = [item for item in (*nest.kept, *nest.statements) if item.role == "let" and not item.over]
-        self._own = program.inline | {item.target: item for item in own if not item.solves}
+        self._own = program.inline | {item.target: item for item in own if not item.whole}
         self._states = {item.target for item in program.statements if item.role == "update"}
 
     def build(self) -> list[Line]:
         if self._nest.statements and self._nest.statements[0].solves:
             return [line for item in self._nest.statements for line in self._solve(item)]
+        if self._nest.statements and self._nest.statements[0].multiplies:
+            return [line for item in self._nest.statements for line in self._multiply(item)]
         if not self._axes:
             return self._straight()
         return self._loops()
@@ -147,6 +153,20 @@ class NestBuilder:
                         solve.col.size)
         ]  # fmt: skip
         for axis in reversed([axis for axis in self._axes if axis != solve.col]):
+            lines = [Loop(loop_name(axis), axis.size, tuple(lines))]
+        return lines
+
+    def _multiply(self, item: Statement) -> list[Line]:
+        product = item.expr
+        assert isinstance(product, Binary) and isinstance(product.x, Ref) and isinstance(product.y, Ref)
+        (inner,), (_, *shared, column) = item.over, item.axes
+        at = tuple(loop_name(axis) for axis in shared)
+        turned = product.y.index[-1] == inner
+        lines: list[Line] = [
+            Product(item.target, product.x.name, product.y.name, at, at if len(product.x.index) > 2 else (),
+                    inner.size, column.size, turned)
+        ]  # fmt: skip
+        for axis in reversed(shared):
             lines = [Loop(loop_name(axis), axis.size, tuple(lines))]
         return lines
 

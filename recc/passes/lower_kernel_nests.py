@@ -64,11 +64,11 @@ def _in_order(program: Program, statements: list[Statement]) -> list[Nest]:
 
 
 def _is_plain(item: Statement) -> bool:
-    return not item.over and not item.solves
+    return not item.over and not item.whole
 
 
 def _may_share(item: Statement, nest: Nest) -> bool:
-    return not nest.statements or not (item.solves or nest.statements[0].solves)
+    return not nest.statements or not (item.whole or nest.statements[0].whole)
 
 
 def _place_updates(program: Program, nests: list[Nest], updates: list[Statement]) -> None:

@@ -47,6 +47,7 @@ class Statement:
     over: tuple[Axis, ...] = ()
     role: Role = "let"
     let: Let | None = None
+    multiplies: bool = False  # whether it is a product of a block's vectors with a matrix
 
     @property
     def space(self) -> frozenset[Axis]:
@@ -56,17 +57,30 @@ class Statement:
     def solves(self) -> bool:
         return isinstance(self.expr, Solve)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is a task of its own on whole arrays, and not one of a nest of loops."""
+        return self.solves or self.multiplies
+
 
 class Program:
     """Statements over stored names; other definitions (`inline`) are computed where they are read."""
 
-    def __init__(self, lets: Iterable[Let], roots: Iterable[Statement], exported: Iterable[str]):
-        made = {let.name: _statement(let) for let in lets}
+    def __init__(
+        self,
+        lets: Iterable[Let],
+        roots: Iterable[Statement],
+        exported: Iterable[str],
+        products: frozenset[str] = frozenset(),
+    ):
+        made = {let.name: replace(_statement(let), multiplies=let.name in products) for let in lets}
         self.roots = tuple(roots)
         stored = {name for name, item in made.items() if _is_stored(item)}.union(exported)
         for item in (*made.values(), *self.roots):
             stored |= {ref.name for ref, aligned in placed_refs(item) if not aligned}
         self.inline = {name: item for name, item in made.items() if name not in stored}
+        self._costs = {name: sum(map(cost_of, nodes(item.expr))) for name, item in self.inline.items()}
+        self._names: dict[int, tuple[Expr, frozenset[str]]] = {}
         self.statements = (*(item for name, item in made.items() if name in stored), *self.roots)
 
     def reads(self, statement: Statement) -> dict[str, bool]:
@@ -89,15 +103,20 @@ class Program:
         found: set[str] = set()
         waiting = [statement]
         while waiting:
-            new = {name for name in names(waiting.pop().expr) if name in self.inline} - found
+            new = {name for name in self._names_in(waiting.pop().expr) if name in self.inline} - found
             found |= new
-            waiting += [self.inline[name] for name in sorted(new)]
+            waiting += [self.inline[name] for name in new]
         return found
+
+    def _names_in(self, expr: Expr) -> frozenset[str]:
+        """The names that an expression reads; walked once, as every nest asks for them again."""
+        if id(expr) not in self._names:
+            self._names[id(expr)] = expr, names(expr)  # with the expression, so that its identity stays its own
+        return self._names[id(expr)][1]
 
     def cost(self, name: str) -> int:
         """What it costs to compute a definition where it is read."""
-        every = self.demand(self.inline[name]) | {name}
-        return sum(cost_of(node) for item in every for node in nodes(self.inline[item].expr))
+        return sum(self._costs[item] for item in self.demand(self.inline[name]) | {name})
 
     def keep(self, name: str) -> Statement:
         """From now on a definition is stored; its statement."""
@@ -152,7 +171,7 @@ def _is_stored(item: Statement) -> bool:
 
 def placed_refs(item: Statement) -> Iterator[tuple[Ref, bool]]:
     """What a statement reads, and whether it reads it at its own place: at all of its axes, in their order."""
-    return _placed(item.expr, item.space, isinstance(item.expr, Solve))
+    return _placed(item.expr, item.space, item.whole)
 
 
 def _placed(expr: Expr, space: frozenset[Axis], moved: bool) -> Iterator[tuple[Ref, bool]]:

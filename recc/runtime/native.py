@@ -5,10 +5,8 @@ thread in one order, so that results do not depend on their number.
 """
 
 import ctypes
-import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,7 +16,11 @@ from torch import Tensor
 
 from recc.runtime.arguments import Bound
 from recc.runtime.autograd import feature_shape, fit, kind_of
+from recc.runtime.costs import cheapest
 from recc.runtime.native_build import REPORTED, NativeError, load_library
+from recc.runtime.native_cut import SHARED_WORK, Cut, choose_cut
+from recc.runtime.native_memory import empty_in_pages
+from recc.runtime.native_threads import share_out, tickets
 from recc.runtime.program import Choice, Port, Spec
 from recc.runtime.tiles import Tensors
 
@@ -28,17 +30,16 @@ ELEMENT_TYPES = {
     torch.bfloat16: "bfloat16",
     torch.float16: "float16",
 }
-SHARED_WORK = 2**17  # state elements times steps that are worth waking another thread for
 PATH_BYTES = 2**19  # states of a tile that the backward pass has at hand: they stay in a core's cache
 TILE_STEPS = (8, 64)
-TORCH_SECONDS = 0.01  # what torch must take for native code to be built without being asked for
-LARGE_MATRIX = 2**16  # elements of a matrix that each row reads again at each step: products of matrices are faster
-POOLS: dict[int, ThreadPoolExecutor] = {}
+LARGEST_BLOCK = 8  # rows that read a matrix together: more are no faster
+SHARED_PRODUCTS = 2**18  # multiplications of a block's step that are worth meeting for
 
 
 @dataclass(frozen=True, eq=False)
 class NativeCall:
-    """What is fixed about one call; `bounds` are those of packed sequences."""
+    """What is fixed about one call; `bounds` are those of packed sequences. `lanes` and `sizes` are those of the pieces
+    where sequences are cut."""
 
     spec: Spec
     library: Any
@@ -52,6 +53,15 @@ class NativeCall:
     reverse: bool
     tile: int
     by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None
+    cut: Cut | None = None
+    block: int = 0  # rows that are walked side by side; 0 if each is by itself
+
+    def parts(self, threads: int) -> tuple[int, int]:
+        """The blocks of a call, and how many of `threads` share each."""
+        blocks = -(-self.rows // max(1, self.block)) * prod(self.lanes)
+        matrices = sum(prod(feature_shape(p, self.sizes)) for p in self.spec.signature.params if len(p.axes) > 1)
+        shared = 0 < blocks < threads and self.block * matrices >= SHARED_PRODUCTS
+        return blocks, threads // blocks if shared else 1
 
     def shape(self, port: Port, leading: tuple[int, int]) -> tuple[int, ...]:
         return (*leading, *self.lanes, *feature_shape(port, self.sizes))
@@ -72,7 +82,7 @@ def choose_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall | None
     """The call in native code, or None where torch makes it.
 
     Raises ValueError or RuntimeError where native code was asked for and cannot be had."""
-    if choice.backend == "torch" or choice.backend == "auto" and not pays(spec, bound, choice.decoding):
+    if choice.backend == "torch" or choice.backend == "auto" and not pays(spec, bound, choice):
         return None
     name = spec.signature.name
     refusal = native_refusal(spec, bound, choice.method)
@@ -89,15 +99,14 @@ def choose_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall | None
         return None
 
 
-def pays(spec: Spec, bound: Bound, decoding: bool) -> bool:
-    """Whether native code is worth building: torch takes long, or a decoder waits for each step; and no large matrix is
-    read at every step."""
+def pays(spec: Spec, bound: Bound, choice: Choice) -> bool:
+    """Whether native code is expected to take less time than torch, also with its share of what building takes."""
     if spec.cost is None or 0 in bound.sizes.values():
         return False
-    for port in spec.signature.params:
-        if len(set(port.axes)) < len(port.axes) and prod(feature_shape(port, bound.sizes)) > LARGE_MATRIX:
-            return False
-    return decoding or min(spec.cost(bound.sizes, bound.steps, bound.rows * prod(bound.lanes))) >= TORCH_SECONDS
+    packed = choice.bounds is not None
+    steps, rows = -(-bound.steps // max(1, bound.rows)) if packed else bound.steps, bound.rows * prod(bound.lanes)
+    expected = spec.cost(bound.sizes, steps, rows, torch.get_num_threads(), choice.training)
+    return cheapest(expected, choice.method, choice.decoding) == "native"
 
 
 def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
@@ -129,6 +138,8 @@ def native_library(spec: Spec, bound: Bound) -> Any:
         macros += [(f"TYPE_IN_{number}", kind), (f"TYPE_GRAD_{number}", kind)]
     for number, port in enumerate(signature.outputs):
         macros.append((f"TYPE_OUT_{number}", "real" if port.complex else ELEMENT_TYPES[bound.out_dtype]))
+    if native.blocks:
+        macros.append(("BLOCK_ROWS", str(block_rows(bound.rows, bound.w))))
     key = (spec.key, tuple(macros))
     if key not in READY:
         READY[key] = load_library(native.text, tuple(macros))
@@ -136,6 +147,15 @@ def native_library(spec: Spec, bound: Bound) -> Any:
 
 
 READY: dict[Any, Any] = {}
+
+
+def block_rows(rows: int, params: Sequence[Tensor]) -> int:
+    """How many rows are walked side by side, a power of two; one if each row has params of its own.
+
+    It depends on nothing but shapes, so that sums are the same whatever the number of threads."""
+    if any(w.shape[0] > 1 for w in params):
+        return 1
+    return min(LARGEST_BLOCK, 1 << (rows - 1).bit_length())
 
 
 def warn_without_native(name: str, error: NativeError) -> None:
@@ -148,6 +168,9 @@ def warn_without_native(name: str, error: NativeError) -> None:
 
 def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     """A call in native code. Raises NativeError where there is no library for it."""
+    assert spec.native is not None
+    cut = choose_cut(spec, bound, choice, spec.native.divisible)
+    bound = bound if cut is None else cut.inner(bound)
     library = native_library(spec, bound)
     bounds = None if choice.bounds is None else choice.bounds.to(torch.int64).contiguous()
     tile = choice.tile
@@ -156,7 +179,8 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
         low, high = TILE_STEPS
         tile = max(low, min(high, PATH_BYTES // max(1, elements * bound.dtype.itemsize)))
     shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
-    return NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch)
+    block = block_rows(bound.rows, bound.w) if spec.native and spec.native.blocks else 0
+    return NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
 
 
 def solve_natively(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
@@ -214,42 +238,37 @@ def invoke(plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor |
     shape = (plan.rows * count, plan.steps, int(plan.reverse), plan.tile, count, lanes, *plan.lanes)
     elements = max(1, sum(prod(feature_shape(p, plan.sizes)) for p in plan.spec.signature.states))
     work = elements * plan.steps * (1 if plan.bounds is not None else plan.rows) * count
+    threads = min(torch.get_num_threads(), shape[0]) if work >= SHARED_WORK else 1
+    blocks, parts = plan.parts(torch.get_num_threads() if work >= SHARED_WORK else 1)
     arguments = (
-        (ctypes.c_int64 * 1)(0),
+        tickets(blocks, parts),
         (ctypes.c_int64 * len(shape))(*shape),
         (ctypes.c_void_p * len(pointers))(*pointers),
         (ctypes.c_int64 * len(strides))(*strides),
     )
-    threads = min(torch.get_num_threads(), shape[0]) if work >= SHARED_WORK else 1
-    if share_out(getattr(plan.library, name), arguments, threads):
+    if share_out(getattr(plan.library, name), arguments, threads if parts == 1 else parts * blocks, parts > 1):
         raise MemoryError(f"{plan.spec.signature.name}: no memory for the state")
-
-
-def share_out(function: Callable[..., int], arguments: tuple[Any, ...], threads: int) -> int:
-    """Calls a function in several threads at once; each takes what no other has begun."""
-    if threads <= 1:
-        return function(*arguments)
-    pool = POOLS.get(threads)
-    if pool is None:
-        pool = POOLS[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="recc")
-    others = [pool.submit(function, *arguments) for _ in range(threads - 1)]
-    own = function(*arguments)
-    return max(own, *(other.result() for other in others))
-
-
-# Threads do not survive a fork; where there is no fork there is nothing to do.
-getattr(os, "register_at_fork", dict)(after_in_child=POOLS.clear)
 
 
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
     """Outputs, final states, and with `keep` the states at the entry of each tile."""
+    if plan.cut is None:
+        return walk_forward(plan, x, w, s, keep)
+    cut, of = plan.cut, plan.spec.signature
+    pieces = cut.split(x, of.inputs), cut.split(w, of.params), cut.split(s, of.states)
+    outputs, finals, entries = walk_forward(plan, *pieces, keep)
+    return cut.join(outputs, of.outputs), cut.join(finals, of.states), cut.join(entries, of.states)
+
+
+def walk_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
+    """`run_forward` of sequences that are not cut, or of all pieces."""
     signature, dtype = plan.spec.signature, plan.dtype
     x = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
     w = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
     s = tuple(in_memory(t, p, dtype) for t, p in zip(s, signature.states, strict=True))
 
     def fresh(port: Port, leading: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        return torch.empty(plan.shape(port, leading), dtype=dtype)
+        return empty_in_pages(plan.shape(port, leading), dtype)
 
     outputs = tuple(
         fresh(p, plan.over_time(), kind_of(p, dtype) if p.complex else plan.out_dtype) for p in signature.outputs
@@ -268,9 +287,22 @@ def run_backward(
     plan: NativeCall, x: Tensors, w: Tensors, entries: Tensors, grads: Sequence[Tensor | None]
 ) -> tuple[Tensors, Tensors, Tensors]:
     """Cotangents of inputs, params and initial states."""
+    if plan.cut is None:
+        return walk_backward(plan, x, w, entries, grads)
+    cut, of = plan.cut, plan.spec.signature
+    pieces = cut.split(x, of.inputs), cut.split(w, of.params), cut.split(entries, of.states)
+    d_x, d_w, d_s = walk_backward(plan, *pieces, cut.split_grads(grads, (*of.outputs, *of.states)))
+    return cut.join_grads(d_x, of.inputs), cut.join_grads(d_w, of.params), cut.join_grads(d_s, of.states)
+
+
+def walk_backward(
+    plan: NativeCall, x: Tensors, w: Tensors, entries: Tensors, grads: Sequence[Tensor | None]
+) -> tuple[Tensors, Tensors, Tensors]:
+    """`run_backward` of sequences that are not cut, or of all pieces."""
     signature, dtype = plan.spec.signature, plan.dtype
     given = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
     params = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
+    entries = tuple(in_memory(t, p, dtype) for t, p in zip(entries, signature.states, strict=True))
     g_out = [
         cotangent(g, p, plan.shape(p, plan.over_time()), dtype if p.complex else plan.out_dtype)
         for g, p in zip(grads, signature.outputs, strict=False)
@@ -280,11 +312,15 @@ def run_backward(
         for g, p in zip(grads[len(g_out) :], signature.states, strict=True)
     ]
     d_x = tuple(
-        torch.empty(plan.shape(p, plan.over_time()), dtype=t.dtype)
-        for t, p in zip(given, signature.inputs, strict=True)
+        empty_in_pages(plan.shape(p, plan.over_time()), t.dtype) for t, p in zip(given, signature.inputs, strict=True)
     )
-    d_w = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.params)
-    d_s = tuple(torch.empty(plan.shape(p, (plan.rows, 1)), dtype=kind_of(p, dtype)) for p in signature.states)
+    native, blocks = plan.spec.native, -(-plan.rows // max(1, plan.block))
+    assert native is not None
+    d_w = tuple(
+        empty_in_pages(plan.shape(p, (blocks if i in native.outer else plan.rows, 1)), kind_of(p, dtype))
+        for i, p in enumerate(signature.params)
+    )
+    d_s = tuple(empty_in_pages(plan.shape(p, (plan.rows, 1)), kind_of(p, dtype)) for p in signature.states)
     groups = [(given, True), (params, False), (entries, True), (g_out, True), (g_final, False)]
     invoke(plan, "backward", [*groups, (d_x, True), (d_w, False), (d_s, False)])
     return (
@@ -321,7 +357,8 @@ class SolveNatively(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         plan: NativeCall = ctx.plan
         count = len(plan.spec.signature.states)
-        tensors, entries = ctx.saved_tensors[:-count], ctx.saved_tensors[-count:]
+        saved = ctx.saved_tensors  # once: each reading of it unpacks what a checkpoint holds
+        tensors, entries = saved[:-count], saved[-count:]
         wanted = ctx.needs_input_grad[1:]
         if all(g is None for g in grads):
             return (None,) * (1 + len(tensors))

@@ -47,7 +47,7 @@ def step_natively(spec: Spec, state: Any, x: Sequence[Any], w: Sequence[Any]) ->
     made = tuple([torch.empty(shape, dtype=dtype) for shape, dtype in ready.results])
     pointers = [*[t.data_ptr() for t in given], *[t.data_ptr() for t in made], *ready.absent]
     data = (ctypes.c_void_p * len(pointers))(*pointers)
-    if ready.function((ctypes.c_int64 * 1)(0), ready.shape, data, ready.strides):
+    if ready.function((ctypes.c_int64 * 2)(0, 1), ready.shape, data, ready.strides):
         raise MemoryError(f"{spec.signature.name}: no memory for the state")
     return made[: ready.outputs], made[ready.outputs :]
 

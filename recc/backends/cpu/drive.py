@@ -110,8 +110,11 @@ class Driver:
 
     # --- states and sums ---
 
-    def copy(self, port: Port, outside: str, inside: str, *, save: bool, depth: int, arrow: str = "->") -> list[str]:
-        """A port's elements, which lie in the order of its axes outside, copied to or from the kernel's arrays."""
+    def copy(
+        self, port: Port, outside: str, inside: str, *, save: bool, depth: int, arrow: str = "->", row: str = ""
+    ) -> list[str]:
+        """A port's elements, which lie in the order of its axes outside, copied to or from the kernel's arrays, or one
+        `row` of these."""
         indent = INDENT * depth
         loops = [f"i_{place}" for place in range(len(port.sizes))]
         sizes = [self._size(size) for size in port.sizes]
@@ -124,7 +127,7 @@ class Driver:
             flat = (
                 loop if flat == "0" else f"({flat}) * {size} + {loop}" if " " in flat else f"{flat} * {size} + {loop}"
             )
-        own = "".join(f"[{loops[place]}]" for place in port.order)
+        own = row + "".join(f"[{loops[place]}]" for place in port.order)
         pairs = []
         for number, part in enumerate(port.parts):
             at = f"2 * ({flat}) + {number}" if port.complex else flat

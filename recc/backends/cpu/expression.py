@@ -50,6 +50,7 @@ class Printer:
     name_of: Callable[[str], str]
     used: set[str] = field(default_factory=set)
     lanes: set[str] = field(default_factory=set)
+    apart: dict[str, str] = field(default_factory=dict)  # which part of a sum in several parts is meant
 
     def text(self, value: Scalar, binds: int = 0) -> str:
         """The code of a value, in brackets if what is around it binds at least as tightly as `binds`."""
@@ -70,7 +71,7 @@ class Printer:
             case Local(name):
                 return self.name_of(name), ATOM
             case Element(array) if array in self.lanes:
-                return f"{self.name_of(array)}[lane]", ATOM
+                return f"{self.name_of(array)}{self.apart.get(array, '')}[lane]", ATOM
             case Element(array, at):
                 return self.reference(array) + "".join(f"[{self.place(item)}]" for item in at), ATOM
             case Operation(op, args):
@@ -78,7 +79,7 @@ class Printer:
             case Folded(array, combine, size, var):
                 self.used.add(f"fold_{combine}")
                 count = f"TILE({self.size(size)})" if var is None else f"{self.name_of(var)}_count"
-                return f"fold_{combine}({self.name_of(array)}, {count})", ATOM
+                return f"fold_{combine}({self.name_of(array)}{self.apart.get(array, '')}, {count})", ATOM
             case Choice(test, x, y):
                 parts = self.text(test, CHOICE + 1), self.text(x, CHOICE + 1), self.text(y, CHOICE)
                 return f"{parts[0]} ? {parts[1]} : {parts[2]}", CHOICE

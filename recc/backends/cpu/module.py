@@ -1,20 +1,29 @@
-"""The C text of a recurrence as it stands in an emitted module."""
+"""The C text of a recurrence as it stands in an emitted module, and what its steps cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recc.backends.cpu.source import print_source, size_macros
+from recc.backends.cpu.source import Kernels, lower, print_source, reads_states, size_macros
 from recc.ir.nodes import Recurrence
+from recc.passes.cost import NativeCost
+from recc.passes.independent import divisible_size
+from recc.passes.kernel_cost import kernel_cost
+from recc.passes.lower_kernel import axis_ranks
 
 
 @dataclass(frozen=True)
 class NativeText:
-    """C text and the macros of its sizes; or, without a text, why there is none."""
+    """C text, the macros of its sizes, and what a step costs forwards and backwards; or, without a text, why there is
+    none."""
 
     source: str
     sizes: tuple[tuple[str, str], ...]
     reason: str = ""
+    costs: tuple[NativeCost, NativeCost] | None = None
+    divisible: str | None = None  # the size of an axis that sequences can be cut along
+    blocks: bool = False
+    outer: tuple[int, ...] = ()
 
     @property
     def literal(self) -> str:
@@ -27,6 +36,21 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     if backend == "torch":
         return NativeText("", (), "it was compiled with `--backend torch`")
     try:
-        return NativeText(print_source(primal, adjoint), tuple(size_macros(recurrence).items()))
+        kernels = lower(primal, adjoint)
+        text = print_source(primal, adjoint, kernels)
     except NotImplementedError as problem:
         return NativeText("", (), f"there is no native code for {problem}")
+    costs = native_costs(primal, adjoint, kernels)
+    divisible = divisible_size(primal, axis_ranks(primal))
+    outer = {item.total for item in kernels.adjoint.outers}
+    summed = tuple(place for place, port in enumerate(kernels.adjoint.totals) if set(port.parts) <= outer)
+    sizes = tuple(size_macros(recurrence).items())
+    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed)
+
+
+def native_costs(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:
+    """What a step costs forwards, and backwards with the states that are computed again."""
+    backward = kernel_cost(kernels.adjoint, primal.state_names)
+    if reads_states(primal, adjoint):
+        backward = backward + kernel_cost(kernels.replay)
+    return kernel_cost(kernels.primal), backward

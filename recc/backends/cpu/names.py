@@ -14,7 +14,13 @@ RESERVED = frozenset(
     "power_of_two forward backward step m row t n at shape stride strides data next width bounds begin count "
     "tile tiles first steps path lane reverse system right col memory states ROWS STEPS REVERSE TILE_STEPS "
     "LANE_COUNT LANE_RANK LANE_SIZES REAL TILE LANES TILE_LANES LOAD PLACE STORE REAL_BITS FOLD FOLD_HALF PLUS "
-    "EITHER lanes whole_vector half_vector quarter_vector AHEAD FETCH".split()
+    "EITHER lanes whole_vector half_vector quarter_vector AHEAD FETCH signed_bits reduced_expm1 reduced_log1p "
+    "FOLDED_ROWS FOLDED APART APART_OF PAIR TILE_PART folded_rows fold_row "
+    "block rows BLOCK_ROWS count_blocks open_block multiply multiply_few multiply_rows multiply_turned rest_of sums_of "
+    "multiply_few_turned register_vector VECTOR_LANES VECTOR_BYTES VECTOR_AT CONSTANT_VECTOR_AT SHUFFLE HALVED "
+    "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 past "
+    "part parts team held meet open_part own_columns missing number own opened ticket tickets share team "
+    "me block_row".split()
 )
 PATTERNS = re.compile(
     r"_|(real|fold|load|store|place|to|from|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$"
@@ -27,6 +33,10 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
         self._taken: set[str] = set()
+
+    def fix(self, name: str, code: str) -> None:
+        """`name` is called `code`, which no other name is."""
+        self._known[name] = code
 
     def __call__(self, name: str) -> str:
         if name not in self._known:

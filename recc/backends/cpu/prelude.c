@@ -21,9 +21,17 @@ typedef float other;
 #else
 #define TILE_LANES ((int)(128 / sizeof(real)))
 #endif
+#define TILE_PART(size, n) ((size) % (n) == 0 && (size) / (n) <= TILE_LANES) ? (size) / (n)
 #define TILE(size) ((size) <= TILE_LANES ? (size) : (size) % TILE_LANES == 0 ? TILE_LANES \
-    : (size) % (TILE_LANES / 2) == 0 ? TILE_LANES / 2 : (size) % (TILE_LANES / 4) == 0 ? TILE_LANES / 4 : TILE_LANES)
+    : (size) % (TILE_LANES / 2) == 0 ? TILE_LANES / 2 : (size) % (TILE_LANES / 4) == 0 ? TILE_LANES / 4 \
+    : TILE_PART(size, 2) : TILE_PART(size, 3) : TILE_PART(size, 5) : TILE_PART(size, 7) : TILE_LANES)
 #define LANES(size, first) ((size) % TILE(size) == 0 || (size) - (first) >= TILE(size) ? TILE(size) : (size) - (first))
+
+/* How many rows of a sum are added up apart from each other, so that additions need not wait for each other: enough
+ * for eight vectors, in all `sums` of a loop over `rows`. */
+#define APART_OF(vectors, rows) ((vectors) >= 8 ? 1 : (vectors) <= 2 && (rows) % 4 == 0 ? 4 : (rows) % 2 == 0 ? 2 : 1)
+#define APART(rows, size, sums) (TILE(size) % (TILE_LANES / 4) ? 1 \
+    : APART_OF(TILE(size) / (TILE_LANES / 4) * (sums), rows))
 
 /* --- wrapped --- */
 
@@ -67,29 +75,82 @@ static inline real real_min(real x, real y) { return (x < y) | (x != x) ? x : y;
 #define PLUS(x, y) ((x) + (y))
 #define EITHER(x, y) ((x) | (y))
 
-/* --- fold_sum: fold --- */
+/* --- fold_sum --- */
 
 /* Whole vectors are added first; compilers make better code of this than of a reduction of theirs. */
 typedef real whole_vector __attribute__((vector_size(64), aligned(4), may_alias));
 typedef real half_vector __attribute__((vector_size(32), aligned(4), may_alias));
 typedef real quarter_vector __attribute__((vector_size(16), aligned(4), may_alias));
 
-static inline real fold_sum(real *lanes, int count) {
+static inline void fold_row(real *row, const real *lanes, int count) {
     enum { WIDTH = 64 / sizeof(real) };
-    if (count > 0 && count % WIDTH == 0) {
-        whole_vector sum = *(whole_vector *)lanes;
-        for (int at = WIDTH; at < count; at += WIDTH) sum += *(whole_vector *)(lanes + at);
-        real part[WIDTH] __attribute__((aligned(64)));
-        *(whole_vector *)part = sum;
-        *(half_vector *)part += *(half_vector *)(part + WIDTH / 2);
-        const quarter_vector last = *(quarter_vector *)part + *(quarter_vector *)(part + WIDTH / 4);
+    const int whole = count - count % WIDTH;
+    whole_vector sum = {0};
+    for (int at = 0; at < whole; at += WIDTH) sum += *(whole_vector *)(lanes + at);
+    *(whole_vector *)row = sum;
+    for (int lane = whole; lane < count; lane++) row[lane - whole] += lanes[lane];
+}
+
+static inline real fold_sum(const real *lanes, int count) {
+    enum { WIDTH = 64 / sizeof(real) };
+    real part[WIDTH] __attribute__((aligned(64)));
+    fold_row(part, lanes, count);
+    *(half_vector *)part += *(half_vector *)(part + WIDTH / 2);
+    const quarter_vector last = *(quarter_vector *)part + *(quarter_vector *)(part + WIDTH / 4);
 #if REAL_BITS == 32
-        return (last[0] + last[2]) + (last[1] + last[3]);
+    return (last[0] + last[2]) + (last[1] + last[3]);
 #else
-        return last[0] + last[1];
+    return last[0] + last[1];
 #endif
+}
+
+/* --- fold_rows: fold_sum --- */
+
+/* The sums of many rows of lanes at once: each row is first made a vector, then a square of them is added up in pairs
+ * that are laid into each other, until lane i holds the sum of row i. */
+#if defined __AVX512F__ && (defined __clang__ || __GNUC__ >= 12)
+enum { FOLDED_ROWS = 64 / sizeof(real) };
+#else
+enum { FOLDED_ROWS = 4 };
+#endif
+#define FOLDED(size, first) \
+    ((size) % FOLDED_ROWS == 0 || (size) - (first) >= FOLDED_ROWS ? FOLDED_ROWS : (size) - (first))
+typedef real folded_rows[FOLDED_ROWS][64 / sizeof(real)] __attribute__((aligned(64)));
+
+static inline void fold_rows(real *to, folded_rows rows, int count) {
+#if defined __AVX512F__ && (defined __clang__ || __GNUC__ >= 12)
+#define PAIR(a, b, ...) (__builtin_shufflevector(a, b, __VA_ARGS__))
+    whole_vector v[FOLDED_ROWS];
+    for (int row = 0; row < FOLDED_ROWS; row++) v[row] = *(whole_vector *)rows[row];
+#if REAL_BITS == 32
+    for (int i = 0; i < 8; i++)
+        v[i] = PAIR(v[i], v[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+            + PAIR(v[i], v[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    for (int i = 0; i < 4; i++)
+        v[i] = PAIR(v[i], v[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+            + PAIR(v[i], v[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    for (int i = 0; i < 2; i++)
+        v[i] = PAIR(v[i], v[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+            + PAIR(v[i], v[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    v[0] = PAIR(v[0], v[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+        + PAIR(v[0], v[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+#else
+    for (int i = 0; i < 4; i++)
+        v[i] = PAIR(v[i], v[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) + PAIR(v[i], v[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    for (int i = 0; i < 2; i++)
+        v[i] = PAIR(v[i], v[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) + PAIR(v[i], v[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    v[0] = PAIR(v[0], v[1], 0, 8, 2, 10, 4, 12, 6, 14) + PAIR(v[0], v[1], 1, 9, 3, 11, 5, 13, 7, 15);
+#endif
+    if (count == FOLDED_ROWS) {
+        *(whole_vector *)to += v[0];
+        return;
     }
-    FOLD(PLUS)
+    real sums[FOLDED_ROWS] __attribute__((aligned(64)));
+    *(whole_vector *)sums = v[0];
+    for (int row = 0; row < count; row++) to[row] += sums[row];
+#else
+    for (int row = 0; row < count; row++) to[row] += fold_sum(rows[row], 64 / sizeof(real));
+#endif
 }
 
 /* --- fold_any: fold --- */
@@ -136,89 +197,98 @@ static inline real real_ctz(real x) { return x == 0 ? (real)0 : (real)__builtin_
 
 static inline real real_sqrt(real x) { return REAL(sqrt)(x); }
 
-/* --- scaled --- */
+/* --- exponents --- */
 
-/* x * 2^n for a whole number n that a result, or a subnormal one, can have; in two steps, so that neither overflows. */
-#if REAL_BITS == 32
-static inline real power_of_two(int32_t n) {
-    const uint32_t bits = (uint32_t)(n + 127) << 23;
-    real x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-static inline real scaled(real x, real n) {
-    const int32_t whole = (int32_t)n, half = whole >> 1;
-    return x * power_of_two(half) * power_of_two(whole - half);
-}
-#else
-static inline real power_of_two(int64_t n) {
-    const uint64_t bits = (uint64_t)(n + 1023) << 52;
-    real x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-static inline real scaled(real x, real n) {
-    const int64_t whole = (int64_t)n, half = whole >> 1;
-    return x * power_of_two(half) * power_of_two(whole - half);
-}
-#endif
-
-/* --- reduced_expm1 --- */
-
-/* exp(x) - 1 for abs(x) <= log(2) / 2: its Taylor polynomial. */
-static inline real reduced_expm1(real x) {
-#if REAL_BITS == 32
-    real p = (real)(1.0 / 5040);
-#else
-    real p = (real)(1.0 / 6227020800.0);
-    p = p * x + (real)(1.0 / 479001600);
-    p = p * x + (real)(1.0 / 39916800);
-    p = p * x + (real)(1.0 / 3628800);
-    p = p * x + (real)(1.0 / 362880);
-    p = p * x + (real)(1.0 / 40320);
-    p = p * x + (real)(1.0 / 5040);
-#endif
-    p = p * x + (real)(1.0 / 720);
-    p = p * x + (real)(1.0 / 120);
-    p = p * x + (real)(1.0 / 24);
-    p = p * x + (real)(1.0 / 6);
-    p = p * x + (real)0.5;
-    return p * x * x + x;
-}
-
-/* --- log2_parts --- */
-
-/* log(2) in two parts, the first with few bits, so that its products with small whole numbers are exact. */
+/* log(2) in two parts, the first with few bits, so that its products with small whole numbers are exact. A number of
+ * moderate size plus EXP_SHIFT loses what stands after its point, and has its whole part in its lowest bits. */
 #if REAL_BITS == 32
 #define LOG2_HIGH 0.693359375f
 #define LOG2_LOW -2.12194440e-4f
 #define EXP_MOST 89.0f
 #define EXP_LEAST -104.0f
+#define EXP_SHIFT 12582912.0f
+#define EXP_ONE 0x3f800000u
+#define EXP_BITS 23
+typedef uint32_t real_bits;
+typedef int32_t signed_bits;
 #else
 #define LOG2_HIGH 6.93147180369123816490e-01
 #define LOG2_LOW 1.90821492927058770002e-10
 #define EXP_MOST 710.0
 #define EXP_LEAST -746.0
+#define EXP_SHIFT 6755399441055744.0
+#define EXP_ONE 0x3ff0000000000000u
+#define EXP_BITS 52
+typedef uint64_t real_bits;
+typedef int64_t signed_bits;
 #endif
 
-/* --- real_exp: scaled, reduced_expm1, log2_parts --- */
+/* --- power_of_two: exponents --- */
 
-static inline real real_exp(real x) {
-    const real y = x > EXP_MOST ? EXP_MOST : x < EXP_LEAST ? EXP_LEAST : x;
-    const real n = REAL(rint)(y * (real)1.44269504088896340736);
-    const real r = (y - n * LOG2_HIGH) - n * LOG2_LOW;
-    return scaled(1 + reduced_expm1(r), n);
+static inline real_bits power_shift(real shifted) {
+    real_bits bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return bits << EXP_BITS;
 }
 
-/* --- real_expm1: scaled, reduced_expm1, log2_parts --- */
+/* 2^n, from n in an exponent's place. */
+static inline real power_of_two(real_bits n) {
+    const real_bits bits = n + EXP_ONE;
+    real x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
-static inline real real_expm1(real x) {
-    const real y = x > EXP_MOST ? EXP_MOST : x < EXP_LEAST ? EXP_LEAST : x;
-    const real n = REAL(rint)(y * (real)1.44269504088896340736);
+/* --- reduced_expm1 --- */
+
+/* exp(x) - 1 for abs(x) <= log(2) / 2: x + x^2 times the polynomial of least error. */
+static inline real reduced_expm1(real x) {
+#if REAL_BITS == 32
+    real p = 0.0013926183587713495f;
+    p = p * x + 0.0083631790527225774f;
+    p = p * x + 0.041666554617204574f;
+    p = p * x + 0.16666576989698776f;
+    p = p * x + 0.5f;
+#else
+    real p = 2.5100385495510319e-8;
+    p = p * x + 2.7620088445409748e-7;
+    p = p * x + 2.7557268459997065e-6;
+    p = p * x + 2.4801521295954375e-5;
+    p = p * x + 1.9841269863053617e-4;
+    p = p * x + 1.3888888917213717e-3;
+    p = p * x + 8.3333333333300618e-3;
+    p = p * x + 4.1666666666624128e-2;
+    p = p * x + 1.6666666666666667e-1;
+    p = p * x + 0.5;
+#endif
+    return p * (x * x) + x;
+}
+
+/* --- real_exp: power_of_two, reduced_expm1 --- */
+
+/* 2^n exp(r) with n a whole number and abs(r) <= log(2) / 2. The power is taken in two steps, as a subnormal result is
+ * made of a normal number, and 2^n may be too large where the result is not. */
+static inline real real_exp(real x) {
+    const real low = x > EXP_MOST ? EXP_MOST : x;
+    const real y = low < EXP_LEAST ? EXP_LEAST : low;
+    const real shifted = y * (real)1.44269504088896340736 + EXP_SHIFT, n = shifted - EXP_SHIFT;
     const real r = (y - n * LOG2_HIGH) - n * LOG2_LOW;
-    const real p = reduced_expm1(r);
-    const real whole = scaled(1, n);
-    return n == 0 ? (x == 0 ? x : p) : x > 80 ? scaled(1 + p, n) : whole * p + (whole - 1);
+    const real_bits whole = power_shift(shifted);
+    const real_bits half = (real_bits)((signed_bits)whole >> (EXP_BITS == 23 ? 24 : 53)) << EXP_BITS;
+    return (1 + reduced_expm1(r)) * power_of_two(half) * power_of_two(whole - half);
+}
+
+/* --- real_expm1: power_of_two, reduced_expm1 --- */
+
+/* 2 (2^(n-1) (exp(r) - 1) + 2^(n-1) - 1/2): 2^(n-1) is never too large where the result is not. */
+static inline real real_expm1(real x) {
+    const real low = x > EXP_MOST ? EXP_MOST : x;
+    const real y = low < -40 ? (real)-40 : low;
+    const real shifted = y * (real)1.44269504088896340736 + EXP_SHIFT, n = shifted - EXP_SHIFT;
+    const real r = (y - n * LOG2_HIGH) - n * LOG2_LOW;
+    const real half = power_of_two(power_shift(shifted - 1));
+    const real value = 2 * (half * reduced_expm1(r) + (half - (real)0.5));
+    return x == 0 ? x : value;
 }
 
 /* --- real_tanh: real_expm1 --- */
@@ -236,7 +306,7 @@ static inline real real_sigmoid(real x) {
     return (x >= 0 ? (real)1 : small) / (1 + small);
 }
 
-/* --- real_log: log2_parts --- */
+/* --- real_log: exponents --- */
 
 /* log(x) = n log(2) + log(m) with m near one, and log(m) = 2 atanh((m - 1) / (m + 1)) by its series. */
 #if REAL_BITS == 32
@@ -285,19 +355,44 @@ static inline real real_log1p(real x) {
     return real_log(u) + (u > 0 && u < INFINITY ? lost : (real)0);
 }
 
-/* --- real_softplus: real_exp, real_log1p, real_max --- */
+/* --- reduced_log1p --- */
 
-static inline real real_softplus(real x) { return real_max(x, 0) + real_log1p(real_exp(-REAL(fabs)(x))); }
+/* log(1 + x) = 2 atanh(s) for 0 <= x <= 1, with s = x / (2 + x), as s^3 times the polynomial of least error in s^2. */
+static inline real reduced_log1p(real x) {
+    const real s = x / (2 + x), z = s * s;
+#if REAL_BITS == 32
+    real p = 0.26851498022837152f;
+    p = p * z + 0.28236619805310481f;
+    p = p * z + 0.40007560644911206f;
+    p = p * z + 0.66666640336699239f;
+#else
+    real p = 0.16164045611943532;
+    p = p * z + 0.088007384861446739;
+    p = p * z + 0.12001072809590713;
+    p = p * z + 0.13314144209654936;
+    p = p * z + 0.15385570064958623;
+    p = p * z + 0.18181789436132858;
+    p = p * z + 0.22222222717427863;
+    p = p * z + 0.28571428567108757;
+    p = p * z + 0.40000000000014583;
+    p = p * z + 0.66666666666666659;
+#endif
+    return x - s * (x - z * p);
+}
 
-/* --- real_logsigmoid: real_exp, real_log1p, real_min --- */
+/* --- real_softplus: real_exp, reduced_log1p, real_max --- */
 
-static inline real real_logsigmoid(real x) { return real_min(x, 0) - real_log1p(real_exp(-REAL(fabs)(x))); }
+static inline real real_softplus(real x) { return real_max(x, 0) + reduced_log1p(real_exp(-REAL(fabs)(x))); }
 
-/* --- real_logaddexp: real_exp, real_log1p, real_max --- */
+/* --- real_logsigmoid: real_exp, reduced_log1p, real_min --- */
+
+static inline real real_logsigmoid(real x) { return real_min(x, 0) - reduced_log1p(real_exp(-REAL(fabs)(x))); }
+
+/* --- real_logaddexp: real_exp, reduced_log1p, real_max --- */
 
 static inline real real_logaddexp(real x, real y) {
     const real apart = x == y ? (real)0 : REAL(fabs)(x - y);
-    return real_max(x, y) + real_log1p(real_exp(-apart));
+    return real_max(x, y) + reduced_log1p(real_exp(-apart));
 }
 
 /* --- real_sin --- */
@@ -372,6 +467,246 @@ static void eliminate(int size, real system[size][size], real right[size]) {
         for (int col = row + 1; col < size; col++) right[row] -= system[row][col] * right[col];
         right[row] /= system[row][row];
     }
+}
+
+/* --- parts --- */
+
+/* Threads that share a block: each has rows of its own, from `first` to before `end`, and some columns of every product.
+   They meet before one needs what another has done. */
+#include <sched.h>
+
+struct team {
+    int64_t arrived, turn;
+    void *const *held;
+    int64_t unused[5];
+};
+
+struct part {
+    int rank, parts, first, end;
+    struct team *team;
+};
+
+/* After the next ticket comes the number of parts of a block and, if it is not one, a team for each block. */
+static inline struct part open_part(int64_t ticket, int64_t *next) {
+    const int parts = (int)next[1], rank = (int)(ticket % parts);
+    struct team *const teams = (struct team *)(next + 2);
+    return (struct part){rank, parts, BLOCK_ROWS * rank / parts, BLOCK_ROWS * (rank + 1) / parts, &teams[ticket / parts]};
+}
+
+static inline void meet(const struct part *me) {
+    if (me->parts == 1) return;
+    struct team *const team = me->team;
+    const int64_t turn = __atomic_load_n(&team->turn, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == me->parts) {
+        __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&team->turn, turn + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&team->turn, __ATOMIC_ACQUIRE) == turn; spins++)
+        if (spins > 2000) sched_yield();
+}
+
+/* What the first of a team has in its hands, for all of them. */
+static inline void *const *share(const struct part *me, void *const *held) {
+    if (me->parts == 1) return held;
+    if (me->rank == 0) me->team->held = held;
+    meet(me);
+    return me->team->held;
+}
+
+/* The first of a part's columns; `columns` becomes the number of those before its end. */
+static inline int own_columns(const struct part *me, int *columns, int unit) {
+    const int units = (*columns + unit - 1) / unit, end = unit * (units * (me->rank + 1) / me->parts);
+    if (end < *columns) *columns = end;
+    return unit * (units * me->rank / me->parts);
+}
+
+/* --- vectors --- */
+
+/* What a register holds. A sum of all of its lanes is taken in halves; VECTOR_LANES of them are taken at once. */
+#ifdef __AVX512F__
+#define VECTOR_BYTES 64
+#elif defined __AVX__
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define VECTOR_LANES (VECTOR_BYTES * 8 / REAL_BITS)
+typedef real register_vector __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
+#define VECTOR_AT(at) (*(register_vector *)(at))
+#define CONSTANT_VECTOR_AT(at) (*(const register_vector *)(at))
+
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(...) __builtin_shufflevector(__VA_ARGS__)
+#if VECTOR_LANES == 16
+#define PAIR_1(x, y) (SHUFFLE(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) \
+    + SHUFFLE(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+#define PAIR_2(x, y) (SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) \
+    + SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+#define PAIR_4(x, y) (SHUFFLE(x, y, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) \
+    + SHUFFLE(x, y, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31))
+#define PAIR_8(x, y) (SHUFFLE(x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) \
+    + SHUFFLE(x, y, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31))
+#elif VECTOR_LANES == 8
+#define PAIR_1(x, y) (SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15))
+#define PAIR_2(x, y) (SHUFFLE(x, y, 0, 1, 4, 5, 8, 9, 12, 13) + SHUFFLE(x, y, 2, 3, 6, 7, 10, 11, 14, 15))
+#define PAIR_4(x, y) (SHUFFLE(x, y, 0, 2, 4, 6, 8, 10, 12, 14) + SHUFFLE(x, y, 1, 3, 5, 7, 9, 11, 13, 15))
+#elif VECTOR_LANES == 4
+#define PAIR_1(x, y) (SHUFFLE(x, y, 0, 1, 4, 5) + SHUFFLE(x, y, 2, 3, 6, 7))
+#define PAIR_2(x, y) (SHUFFLE(x, y, 0, 2, 4, 6) + SHUFFLE(x, y, 1, 3, 5, 7))
+#elif VECTOR_LANES == 2
+#define PAIR_1(x, y) (SHUFFLE(x, y, 0, 2) + SHUFFLE(x, y, 1, 3))
+#endif
+#endif
+#endif
+
+/* The sums of VECTOR_LANES vectors, in order. */
+static inline __attribute__((always_inline)) register_vector sums_of(register_vector *lanes) {
+#ifdef SHUFFLE
+#define HALVED(count, pair) \
+    if (VECTOR_LANES >= 2 * count) \
+        for (int at = 0; at < count; at++) lanes[at] = pair(lanes[2 * at], lanes[2 * at + 1]);
+#if VECTOR_LANES == 16
+    HALVED(8, PAIR_1) HALVED(4, PAIR_2) HALVED(2, PAIR_4) HALVED(1, PAIR_8)
+#elif VECTOR_LANES == 8
+    HALVED(4, PAIR_1) HALVED(2, PAIR_2) HALVED(1, PAIR_4)
+#elif VECTOR_LANES == 4
+    HALVED(2, PAIR_1) HALVED(1, PAIR_2)
+#else
+    HALVED(1, PAIR_1)
+#endif
+    return lanes[0];
+#else
+    real sums[VECTOR_LANES];
+    for (int at = 0; at < VECTOR_LANES; at++) {
+        real *const own = (real *)&lanes[at];
+        for (int half = VECTOR_LANES / 2; half > 0; half /= 2)
+            for (int lane = 0; lane < half; lane++) own[lane] += own[lane + half];
+        sums[at] = own[0];
+    }
+    return VECTOR_AT(sums);
+#endif
+}
+
+/* --- multiply: vectors, parts --- */
+
+/* `y[row, j] (+)= sum over k of x[row, k] * w[k, j]` for a few rows and vectors of columns, all sums in registers.
+   Each is taken in one order, whatever rows it is computed with. */
+static inline __attribute__((always_inline)) void multiply_few(
+    const int rows, const int vectors, int inner, const real *x, int64_t x_row, int64_t x_inner, const real *w,
+    int64_t w_inner, real *y, int64_t y_row, int add, int kept) {
+    register_vector sums[8][8];
+    for (int row = 0; row < rows; row++)
+        for (int v = 0; v < vectors; v++)
+            sums[row][v] = add ? CONSTANT_VECTOR_AT(y + row * y_row + v * VECTOR_LANES) : (register_vector){0};
+    for (int k = 0; k < inner; k++) {
+        register_vector right[8];
+        for (int v = 0; v < vectors; v++) {
+            right[v] = CONSTANT_VECTOR_AT(w + k * w_inner + v * VECTOR_LANES);
+            __builtin_prefetch(w + (k + 8) * w_inner + v * VECTOR_LANES); /* pages apart: nothing else asks for it */
+        }
+        for (int row = 0; row < rows; row++)
+            for (int v = 0; v < vectors; v++) sums[row][v] += x[row * x_row + k * x_inner] * right[v];
+    }
+    for (int row = 0; row < rows; row++)
+        for (int v = 0; v < vectors; v++) {
+            real *const at = y + row * y_row + v * VECTOR_LANES;
+            if (kept == 0) VECTOR_AT(at) = sums[row][v];
+            else memcpy(at + kept, (real *)&sums[row][v] + kept, (VECTOR_LANES - kept) * sizeof(real));
+        }
+}
+
+/* The same for any number of rows; the first `kept` of the columns stay as they are. */
+static inline __attribute__((always_inline)) void multiply_rows(
+    int rows, const int vectors, int inner, const real *x, int64_t x_row, int64_t x_inner, const real *w,
+    int64_t w_inner, real *y, int64_t y_row, int add, int kept) {
+    int row = 0;
+#define MULTIPLY_ROWS(few) \
+    for (; row + few <= rows; row += few) \
+        multiply_few(few, vectors, inner, x + row * x_row, x_row, x_inner, w, w_inner, y + row * y_row, y_row, add, kept);
+#ifdef __AVX512F__
+    MULTIPLY_ROWS(8)
+#endif
+    MULTIPLY_ROWS(4) MULTIPLY_ROWS(2) MULTIPLY_ROWS(1)
+}
+
+static void multiply(
+    const struct part *me, int rows, int inner, int columns, const real *x, int64_t x_row, int64_t x_inner, const real *w, int64_t w_inner,
+    real *y, int64_t y_row, int add) {
+    int at = own_columns(me, &columns, 2 * VECTOR_LANES);
+    w += at, y += at, columns -= at, at = 0;
+    if (rows < 4)
+        for (; at + 8 * VECTOR_LANES <= columns; at += 8 * VECTOR_LANES)
+            multiply_rows(rows, 8, inner, x, x_row, x_inner, w + at, w_inner, y + at, y_row, add, 0);
+    if (rows < 8)
+        for (; at + 4 * VECTOR_LANES <= columns; at += 4 * VECTOR_LANES)
+            multiply_rows(rows, 4, inner, x, x_row, x_inner, w + at, w_inner, y + at, y_row, add, 0);
+    for (; at + 2 * VECTOR_LANES <= columns; at += 2 * VECTOR_LANES)
+        multiply_rows(rows, 2, inner, x, x_row, x_inner, w + at, w_inner, y + at, y_row, add, 0);
+    for (; at + VECTOR_LANES <= columns; at += VECTOR_LANES)
+        multiply_rows(rows, 1, inner, x, x_row, x_inner, w + at, w_inner, y + at, y_row, add, 0);
+    if (at < columns && columns >= VECTOR_LANES) {
+        const int last = columns - VECTOR_LANES;
+        multiply_rows(rows, 1, inner, x, x_row, x_inner, w + last, w_inner, y + last, y_row, add, at - last);
+        return;
+    }
+    for (int row = 0; row < rows && at < columns; row++) {
+        real sums[VECTOR_LANES];
+        for (int j = 0; j < columns; j++) sums[j] = add ? y[row * y_row + j] : 0;
+        for (int k = 0; k < inner; k++)
+            for (int j = 0; j < columns; j++) sums[j] += x[row * x_row + k * x_inner] * w[k * w_inner + j];
+        for (int j = 0; j < columns; j++) y[row * y_row + j] = sums[j];
+    }
+}
+
+/* --- multiply_turned: vectors, parts --- */
+
+/* The last elements of a row that are no whole vector, and zeros. */
+static inline __attribute__((always_inline)) register_vector rest_of(const real *row, int count) {
+    register_vector rest = {0};
+    memcpy(&rest, row + count - count % VECTOR_LANES, (count % VECTOR_LANES) * sizeof(real));
+    return rest;
+}
+
+/* `y[row, j] = sum over k of x[row, k] * w[j, k]` for a few rows and columns, one vector of sums each; of the columns
+   only `there` exist. */
+static inline __attribute__((always_inline)) void multiply_few_turned(
+    const int rows, int inner, const real *x, int64_t x_row, const real *w, int64_t w_row, real *y, int64_t y_row,
+    int there) {
+    const int columns = VECTOR_LANES / rows;
+    register_vector sums[VECTOR_LANES] = {{0}};
+    const real *at[VECTOR_LANES];
+    for (int j = 0; j < columns; j++) at[j] = w + (j < there ? j : there - 1) * w_row;
+    for (int k = 0; k + VECTOR_LANES <= inner; k += VECTOR_LANES)
+        for (int row = 0; row < rows; row++) {
+            const register_vector left = CONSTANT_VECTOR_AT(x + row * x_row + k);
+            for (int j = 0; j < columns; j++) sums[row * columns + j] += left * CONSTANT_VECTOR_AT(at[j] + k);
+        }
+    if (inner % VECTOR_LANES)
+        for (int row = 0; row < rows; row++) {
+            const register_vector left = rest_of(x + row * x_row, inner);
+            for (int j = 0; j < columns; j++) sums[row * columns + j] += left * rest_of(at[j], inner);
+        }
+    const register_vector all = sums_of(sums);
+    for (int row = 0; row < rows; row++)
+        if (there >= columns) memcpy(y + row * y_row, (const real *)&all + row * columns, columns * sizeof(real));
+        else memcpy(y + row * y_row, (const real *)&all + row * columns, there * sizeof(real));
+}
+
+static void multiply_turned(
+    const struct part *me, int rows, int inner, int columns, const real *x, int64_t x_row, const real *w, int64_t w_row, real *y,
+    int64_t y_row) {
+#define MULTIPLY_TURNED(few) \
+    if (2 * few <= VECTOR_LANES || few == 1) \
+        for (; row + few <= rows; row += few) \
+            for (int j = 0; j < columns; j += VECTOR_LANES / few) \
+                multiply_few_turned( \
+                    few, inner, x + row * x_row, x_row, w + j * w_row, w_row, y + row * y_row + j, y_row, columns - j);
+    const int at = own_columns(me, &columns, VECTOR_LANES);
+    int row = 0;
+    w += at * w_row, y += at, columns -= at;
+    MULTIPLY_TURNED(8) MULTIPLY_TURNED(4) MULTIPLY_TURNED(2) MULTIPLY_TURNED(1)
 }
 
 /* --- loading --- */
@@ -483,10 +818,11 @@ static inline void store_pair(real *to, const real *re, const real *im, int64_t 
 
 /* --- rows --- */
 
-/* Steps of a row that do not lie one after the other are asked for early: processors see no pattern in them. */
-enum { AHEAD = 4 };
+/* Steps of a row that do not lie one after the other, or are read backwards, are asked for early: processors see no
+ * pattern in them. One step ahead is enough where steps take long: they work on much memory. */
+#define AHEAD (sizeof *m < 16384 ? 4 : 1)
 #define FETCH(from, backwards, stride, count, write) \
-    if ((stride) != (count)) \
+    if ((backwards) || (stride) != (count)) \
         for (size_t byte = 0; byte < (size_t)(count) * sizeof *(from); byte += 64) \
             __builtin_prefetch((const char *)((from) + ((backwards) ? -AHEAD : AHEAD) * (stride)) + byte, write)
 
@@ -509,4 +845,33 @@ static inline int64_t origin(int64_t row, const int64_t *shape, const int64_t *s
 static void *allocate(size_t size) {
     void *memory = NULL;
     return posix_memalign(&memory, 64, size) ? NULL : memory;
+}
+
+/* --- blocks --- */
+
+/* Rows that are walked side by side, all on one lane: how many there are, the steps of the longest, and of each its
+   number, where it begins, its steps and its first tile. Those beyond the last sequence have no steps. */
+struct block {
+    int rows;
+    int64_t longest, row[BLOCK_ROWS], begin[BLOCK_ROWS], count[BLOCK_ROWS], first[BLOCK_ROWS];
+};
+
+static inline int64_t count_blocks(const int64_t *shape) {
+    const int64_t lanes = shape[LANE_COUNT];
+    return lanes ? (shape[ROWS] / lanes + BLOCK_ROWS - 1) / BLOCK_ROWS * lanes : 0;
+}
+
+static inline struct block open_block(
+    int64_t number, const int64_t *shape, const int64_t *bounds, const int64_t *tiles) {
+    const int64_t lanes = shape[LANE_COUNT], first = number / lanes * BLOCK_ROWS, left = shape[ROWS] / lanes - first;
+    struct block block = {.rows = left < BLOCK_ROWS ? (int)left : BLOCK_ROWS};
+    for (int row = 0; row < BLOCK_ROWS; row++) {
+        const int64_t sequence = row < block.rows ? first + row : first;
+        block.row[row] = sequence * lanes + number % lanes;
+        block.begin[row] = bounds ? bounds[sequence] : 0;
+        block.count[row] = row >= block.rows ? 0 : bounds ? bounds[sequence + 1] - bounds[sequence] : shape[STEPS];
+        block.first[row] = tiles ? tiles[sequence] : 0;
+        if (block.count[row] > block.longest) block.longest = block.count[row];
+    }
+    return block;
 }

@@ -9,10 +9,12 @@ from importlib.resources import files
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.step import StepPrinter
 from recc.backends.cpu.walk import Backward, Forward
-from recc.ir.kernel import Kernel
-from recc.ir.nodes import Recurrence
+from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
+from recc.ir.kernel import ROWS, Kernel
+from recc.ir.nodes import Axis, Recurrence
 from recc.ir.traverse import names as names_in
-from recc.passes.lower_kernel import axis_ranks, lower_kernel
+from recc.passes.lower_kernel import axis_ranks, block_ranks, lower_backward, lower_kernel
+from recc.passes.lower_kernel_loops import loop_name
 
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
 
@@ -28,32 +30,34 @@ class Kernels:
 
 def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
     """The kernels of a recurrence. Raises: NotImplementedError for what has no kernel yet."""
-    ranks = axis_ranks(primal)
-    entry = primal.state_names
-    return Kernels(
-        lower_kernel(primal, ranks),
-        lower_kernel(primal, ranks, separate=True),
-        lower_kernel(adjoint, ranks, stored=entry),
-    )
+    ranks = block_ranks(primal)
+    block = ranks is not None
+    ranks = axis_ranks(primal) if ranks is None else ranks
+    return Kernels(lower_kernel(primal, ranks, block=block), *lower_backward(primal, adjoint, ranks, block=block))
 
 
-def print_source(primal: Recurrence, adjoint: Recurrence) -> str:
-    """The C text of a recurrence and its adjoint (both guarded).
+def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> str:
+    """The C text of a recurrence and its adjoint (both guarded), lowered to these kernels.
 
     Sizes and element types are macros: `SIZE_K`, `REAL_BITS` (32 or 64), `TYPE_IN_0`, `TYPE_OUT_0`, `TYPE_GRAD_0`.
     Raises: NotImplementedError for what has no kernel yet."""
-    kernels = lower(primal, adjoint)
     names, used = Names(), set[str]()
+    names.fix(ROWS, "BLOCK_ROWS")
+    names.fix(loop_name(Axis(ROWS)), "block_row")
     sizes = _symbols(primal)
     for size in sizes:
         names(size)
     forward = StepPrinter(kernels.primal, "forward", names, used)
     replay = StepPrinter(kernels.replay, "replay", names, used)
     backward = StepPrinter(kernels.adjoint, "backward", names, used)
-    walk = Forward(forward, names)
-    back = Backward(replay, backward, names, _reads_states(primal, adjoint))
+    if kernels.primal.block:
+        walk, back, replays = BlockForward(forward, names), BlockBackward(replay, backward, names), True
+        used.add("blocks")
+    else:
+        walk, replays = Forward(forward, names), reads_states(primal, adjoint)
+        back = Backward(replay, backward, names, replays)
     parts = [walk.memory(), forward.before(), forward.step(), walk.text()]
-    parts += [back.states(), back.replay_memory(), replay.before(), replay.step()] if back.replays else []
+    parts += [back.states(), replay.memory(), replay.before(), replay.step()] if replays else []
     parts += [back.memory(), backward.before(), backward.step(), back.text()]
     constants = f"enum {{ {', '.join(f'{names(size)} = SIZE_{names(size)}' for size in sizes)} }};" if sizes else ""
     return "\n\n".join(part for part in (INCLUDES, *_prelude(used), constants, *parts) if part) + "\n"
@@ -71,7 +75,8 @@ def size_macros(recurrence: Recurrence) -> dict[str, str]:
     return {size: f"SIZE_{names(size)}" for size in _symbols(recurrence)}
 
 
-def _reads_states(primal: Recurrence, adjoint: Recurrence) -> bool:
+def reads_states(primal: Recurrence, adjoint: Recurrence) -> bool:
+    """Whether the adjoint's step needs the states before the step."""
     exprs = [let.expr for let in adjoint.lets] + [*adjoint.updates]
     exprs += [item.expr for item in (*adjoint.outputs, *adjoint.totals)]
     return bool(set().union(*(names_in(expr) for expr in exprs)) & set(primal.state_names))

@@ -6,18 +6,24 @@ import re
 from collections.abc import Iterator
 
 from recc.backends.cpu.expression import Printer, is_condition
+from recc.backends.cpu.sums import INDENT, is_innermost, is_row_sum, parted, summed_in, sums_apart
 from recc.ir.kernel import (
     COLUMN,
     ROW,
+    ROWS,
     Accumulators,
+    Array,
     Assign,
     Combine,
     Define,
     Element,
+    Folded,
     Local,
     Loop,
+    Meeting,
     Operation,
     Place,
+    Product,
     Scalar,
     Section,
     SolveSystem,
@@ -25,7 +31,6 @@ from recc.ir.kernel import (
     Tile,
 )
 
-INDENT = "    "
 TYPES = {"real": "real", "bool": "int"}
 NEUTRAL = {"sum": "0", "max": "-INFINITY", "min": "INFINITY", "any": "0"}
 
@@ -33,17 +38,21 @@ NEUTRAL = {"sum": "0", "max": "-INFINITY", "min": "INFINITY", "any": "0"}
 class StatementPrinter:
     """Prints statements; the innermost open tile's first position and number of lanes are `i_first` and `i_count`."""
 
-    def __init__(self, printer: Printer):
-        self._printer = printer
+    def __init__(self, printer: Printer, arrays: dict[str, Array]):
+        self._printer, self._arrays = printer, arrays
+        self._apart: dict[str, str] = {}  # sums that are added up apart from each other, and how many of each
 
     def lines(self, statements: tuple[Statement, ...], depth: int = 1) -> Iterator[str]:
-        for statement in statements:
+        for place, statement in enumerate(statements):
             yield from (f"{INDENT * depth}{line}" for line in self._one(statement))
+            if isinstance(statement, (Tile, Loop)):
+                yield from (f"{INDENT * depth}{line}" for line in self._together(statements[:place], statement))
 
     def _one(self, statement: Statement) -> Iterator[str]:
         text, name_of = self._printer.text, self._printer.name_of
         match statement:
             case Section(body, lines):
+                self._apart = sums_apart(body, self._printer.size)
                 if lines:
                     yield f"/* {', '.join(map(harmless, lines))} */"
                 yield from self.lines(body, 0)
@@ -52,17 +61,29 @@ class StatementPrinter:
             case Accumulators(name, combine, size, kind):
                 length = f"TILE({self._printer.size(size)})"
                 self._printer.lanes.add(name)
+                if name in self._apart:
+                    self._printer.apart[name] = "[0]"
+                    yield f"{TYPES[kind]} {name_of(name)}[{self._apart[name]}][{length}];"
+                    yield f"for (int part = 0; part < {self._apart[name]}; part++)"
+                    yield f"{INDENT}for (int lane = 0; lane < {length}; lane++) {name_of(name)}[part][lane] = 0;"
+                    return
                 yield f"{TYPES[kind]} {name_of(name)}[{length}];"
                 if combine != "set":
                     yield f"for (int lane = 0; lane < {length}; lane++) {name_of(name)}[lane] = {NEUTRAL[combine]};"
             case Assign(target, value, combine):
                 yield self._assign(target, value, combine)
+            case Loop(kind="plain") if is_innermost(statement):
+                yield from self._rows(statement)
             case Loop():
                 yield from self._loop(statement)
             case Tile(var, size, body, weight):
                 yield from self._tile(var, self._printer.size(size), body, weight)
             case SolveSystem():
                 yield from self._solve(statement)
+            case Product():
+                yield from self._multiply(statement)
+            case Meeting():
+                yield "meet(me);"
 
     def _assign(self, target: Element | Local, value: Scalar, combine: Combine) -> str:
         place, text = self._printer.text(target), self._printer.text
@@ -87,10 +108,55 @@ class StatementPrinter:
             case "lanes":
                 yield f"for (int lane = 0; lane < {var}_count; lane++) {{"
                 yield f"{INDENT}const int {var} = {var}_first + lane;"
+            case _ if loop.size == ROWS:
+                yield f"for (int {var} = me->first; {var} < me->end; {var}++) {{"
             case _:
                 yield f"for (int {var} = 0; {var} < {size}; {var}++) {{"
         yield from self.lines(loop.body)
         yield "}"
+
+    def _rows(self, loop: Loop) -> Iterator[str]:
+        """The loop around lanes: sums over it in several parts, sums over lanes of many of its positions at once."""
+        var, size = self._printer.name_of(loop.var), self._printer.size(loop.size)
+        folded = tuple(line for line in loop.body if isinstance(line, Assign) and is_row_sum(line, loop.var))
+        body = tuple(line for line in loop.body if line not in folded)
+        parts = next((self._apart[name] for name in self._apart if name in summed_in(loop)), "1")
+        self._printer.apart.update(dict.fromkeys(self._printer.apart.keys() & summed_in(loop), "[part]"))
+        inner = [*self.lines(body, 2), *(f"{INDENT * 2}{self._kept(line)}" for line in folded)]
+        self._printer.apart.update(dict.fromkeys(self._printer.apart, "[0]"))
+        if not folded:
+            yield from parted(f"const int {var} = row + part;", size, parts, inner)
+            return
+        self._printer.used.add("fold_rows")
+        yield from (f"folded_rows {self._lanes_of(line)}_rows;" for line in folded)
+        yield f"for (int {var}_first = 0; {var}_first < {size}; {var}_first += FOLDED_ROWS) {{"
+        yield f"{INDENT}const int {var}_count = FOLDED({size}, {var}_first);"
+        rows = parted(f"const int {var} = {var}_first + row + part;", f"{var}_count", parts, inner)
+        yield from (f"{INDENT}{line}" for line in rows)
+        for line in folded:
+            place = self._printer.text(line.target).removesuffix(f"[{var}]")
+            yield f"{INDENT}fold_rows(&{place}[{var}_first], {self._lanes_of(line)}_rows, {var}_count);"
+        yield "}"
+
+    def _lanes_of(self, line: Assign) -> str:
+        assert isinstance(line.value, Folded)
+        return self._printer.name_of(line.value.array)
+
+    def _kept(self, line: Assign) -> str:
+        """A row's lanes, kept until many are added up."""
+        assert isinstance(line.value, Folded) and line.value.var is not None
+        lanes = self._lanes_of(line)
+        return f"fold_row({lanes}_rows[row + part], {lanes}, {self._printer.name_of(line.value.var)}_count);"
+
+    def _together(self, before: tuple[Statement, ...], statement: Tile | Loop) -> Iterator[str]:
+        """The parts of the sums that were declared before a statement and are done after it."""
+        for name in (item.name for item in before if isinstance(item, Accumulators)):
+            if name in self._apart and name in summed_in(statement):
+                code, parts = self._printer.name_of(name), self._apart[name]
+                length = next(item.size for item in before if isinstance(item, Accumulators) and item.name == name)
+                yield f"for (int part = 1; part < {parts}; part++)"
+                yield (f"{INDENT}for (int lane = 0; lane < TILE({self._printer.size(length)}); lane++) "
+                       f"{code}[0][lane] += {code}[part][lane];")  # fmt: skip
 
     def _tile(self, var: str, size: str, body: tuple[Statement, ...], weight: int) -> Iterator[str]:
         var = self._printer.name_of(var)
@@ -118,6 +184,25 @@ class StatementPrinter:
         yield f"{INDENT}for (int {col} = 0; {col} < {size}; {col}++)"
         yield f"{INDENT * 2}{element(solve.out, solve.out_at)} = right[{col}];"
         yield "}"
+
+    def _multiply(self, product: Product) -> Iterator[str]:
+        text, size = self._printer.text, self._printer.size
+        vector, out = (
+            f"&{text(Element(name, (0, *at, 0)))}, {self._row(name)}"
+            for name, at in ((product.vector, product.vector_at), (product.out, product.at))
+        )
+        matrix = f"&{text(Element(product.matrix, (*product.at, 0, 0)))}"
+        shape = f"{size(ROWS)}, {size(product.inner)}, {size(product.columns)}"
+        if product.turned:
+            self._printer.used.add("multiply_turned")
+            yield f"multiply_turned(me, {shape}, {vector}, {matrix}, {size(product.inner)}, {out});"
+        else:
+            self._printer.used.add("multiply")
+            yield f"multiply(me, {shape}, {vector}, 1, {matrix}, {size(product.columns)}, {out}, 0);"
+
+    def _row(self, name: str) -> str:
+        """The number of elements of one of a block's rows."""
+        return " * ".join(self._printer.size(size) for size in self._arrays[name].sizes[1:])
 
 
 def harmless(place: str) -> str:

@@ -9,6 +9,7 @@ from recc.backends.cpu.expression import Printer
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT, TYPES, StatementPrinter
 from recc.ir.kernel import Array, Kernel, Statement
+from recc.ir.nodes import Size
 
 IN_MEMORY = frozenset({"local", "state", "total"})
 
@@ -27,8 +28,9 @@ class StepPrinter:
     def __init__(self, kernel: Kernel, prefix: str, names: Names, used: set[str]):
         self.kernel, self.prefix, self._names = kernel, prefix, names
         self._arrays = {array.name: array for array in kernel.arrays}
+        self.used = used
         self._printer = Printer(self._reference, names, used)
-        self.statements = StatementPrinter(self._printer)
+        self.statements = StatementPrinter(self._printer, self._arrays)
 
     def in_memory(self, array: Array) -> bool:
         return array.storage in IN_MEMORY and not (self.kernel.separate and array.storage == "state")
@@ -48,6 +50,13 @@ class StepPrinter:
         """The number of elements of an array."""
         return " * ".join(self._printer.size(size) for size in array.sizes) or "1"
 
+    def size(self, size: Size) -> str:
+        return self._printer.size(size)
+
+    def row_count(self, array: Array) -> str:
+        """The number of elements of one of a block's rows."""
+        return " * ".join(self._printer.size(size) for size in array.sizes[1:]) or "1"
+
     def memory(self, extra: Iterable[str] = ()) -> str:
         """The structure that holds states, sums and what a step computes for itself."""
         fields = [
@@ -64,14 +73,23 @@ class StepPrinter:
         return [Parameter(array, self._parameter(array)) for array in arrays if not self.in_memory(array)]
 
     def pointer(self, array: Array) -> str:
-        """The type of a pointer to an array's first row."""
-        rest = "".join(f"[{self._printer.size(size)}]" for size in array.sizes[1:])
+        """The type of a pointer to an array's first element along its first axis; of one row where rows lie apart."""
+        rest = self.sizes_of_row(array)
         return f"real (*){rest}" if rest else "real *"
 
+    def sizes_of_row(self, array: Array) -> str:
+        """The sizes of all axes but the first; where rows lie apart, of a row's axes but the first."""
+        return "".join(f"[{self._printer.size(size)}]" for size in array.sizes[1 + array.scattered :])
+
     def _parameter(self, array: Array) -> str:
-        constant = "" if array.storage in ("output", "next") else "const "
-        rest = "".join(f"[{self._printer.size(size)}]" for size in array.sizes[1:])
+        written = array.storage in ("output", "next") or array.storage == "kept" and self.kernel.separate
+        constant = "" if written else "const "
         name = self._names(array.name)
+        rest = self.sizes_of_row(array)
+        if array.scattered:
+            return (
+                f"{constant}real (*const *restrict {name}){rest}" if rest else f"{constant}real *const *restrict {name}"
+            )
         return f"{constant}real (*restrict {name}){rest}" if rest else f"{constant}real *restrict {name}"
 
     def before(self) -> str:
@@ -84,10 +102,11 @@ class StepPrinter:
         return self._function("step", self.step_parameters(), self.kernel.step)
 
     def step_parameters(self) -> list[Parameter]:
-        return self.parameters("input", "param", "state", "next", "output")
+        return self.parameters("input", "param", "state", "next", "kept", "output")
 
     def _function(self, what: str, parameters: list[Parameter], body: tuple[Statement, ...]) -> str:
-        given = [f"struct {self.prefix}_memory *restrict m", *(parameter.text for parameter in parameters)]
+        own = ["const struct part *me"] if self.kernel.block and what == "step" else []
+        given = [f"struct {self.prefix}_memory *restrict m", *own, *(parameter.text for parameter in parameters)]
         lines = "\n".join(self.statements.lines(body))
         head = wrapped_list(f"static void {self.prefix}_{what}(", given, ") {")
         return f"{head}\n{lines}\n}}" if lines else f"{head}\n}}"

@@ -6,7 +6,7 @@ from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
-from recc.ir.kernel import Port
+from recc.ir.kernel import Kernel, Port
 
 
 def _tensors(ports: tuple[Port, ...], first: int, kind: str, names: Names, prefix: str = "at") -> list[Tensor]:
@@ -17,6 +17,44 @@ def _tensors(ports: tuple[Port, ...], first: int, kind: str, names: Names, prefi
     return found
 
 
+def _groups(listed: tuple[tuple[tuple[Port, ...], str, str], ...], names: Names) -> tuple[list[list[Tensor]], int]:
+    groups: list[list[Tensor]] = []
+    count = 0
+    for ports, kind, prefix in listed:
+        groups.append(_tensors(ports, count, kind, names, prefix))
+        count += len(ports)
+    return groups, count
+
+
+def forward_tensors(kernel: Kernel, names: Names) -> tuple[list[list[Tensor]], int]:
+    """What `forward` is given, in groups, and how many tensors that is."""
+    listed = (
+        (kernel.inputs, "IN", "from"),
+        (kernel.params, "", "from"),
+        (kernel.states, "", "from"),
+        (kernel.outputs, "OUT", "to"),
+        (kernel.states, "", "to"),
+        (kernel.states, "", "entry"),
+    )
+    return _groups(listed, names)
+
+
+def backward_tensors(kernel: Kernel, primal: Kernel, names: Names) -> tuple[list[list[Tensor]], int]:
+    """What `backward` is given, in groups, and how many tensors that is."""
+    inputs, states = len(primal.inputs), len(primal.states)
+    listed = (
+        (kernel.inputs[:inputs], "IN", "from"),
+        (kernel.params, "", "from"),
+        (kernel.inputs[inputs : inputs + states], "", "entry"),
+        (kernel.inputs[inputs + states :], "OUT", "from"),
+        (kernel.states, "", "from"),
+        (kernel.outputs, "GRAD", "to"),
+        (kernel.totals, "", "to"),
+        (kernel.states, "", "to"),
+    )
+    return _groups(listed, names)
+
+
 class Forward:
     """`forward`: data are inputs, params, initial states, outputs, final states, entry states (or none), the bounds
     of packed sequences and their first tiles (or none)."""
@@ -25,20 +63,8 @@ class Forward:
         kernel = step.kernel
         self._driver = Driver(step, names)
         self._step, self._kernel = step, kernel
-        count = 0
-        groups: list[list[Tensor]] = []
-        for ports, kind, prefix in (
-            (kernel.inputs, "IN", "from"),
-            (kernel.params, "", "from"),
-            (kernel.states, "", "from"),
-            (kernel.outputs, "OUT", "to"),
-            (kernel.states, "", "to"),
-            (kernel.states, "", "entry"),
-        ):
-            groups.append(_tensors(ports, count, kind, names, prefix))
-            count += len(ports)
+        groups, self._bounds = forward_tensors(kernel, names)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
-        self._bounds = count
 
     def memory(self) -> str:
         return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._y]))
@@ -91,27 +117,10 @@ class Backward:
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names, replays: bool):
         self._step, self._replay, self.replays, self._names = step, replay, replays, names
-        kernel, primal = step.kernel, replay.kernel
         self._driver = Driver(step, names)
         self._walker = Driver(replay, names)
-        inputs = len(primal.inputs)
-        states = len(primal.states)
-        count = 0
-        groups: list[list[Tensor]] = []
-        for ports, kind, prefix in (
-            (kernel.inputs[:inputs], "IN", "from"),
-            (kernel.params, "", "from"),
-            (kernel.inputs[inputs : inputs + states], "", "entry"),
-            (kernel.inputs[inputs + states :], "OUT", "from"),
-            (kernel.states, "", "from"),
-            (kernel.outputs, "GRAD", "to"),
-            (kernel.totals, "", "to"),
-            (kernel.states, "", "to"),
-        ):
-            groups.append(_tensors(ports, count, kind, names, prefix))
-            count += len(ports)
+        groups, self._bounds = backward_tensors(step.kernel, replay.kernel, names)
         self._x, self._w, self._entry, self._g, self._final, self._dx, self._dw, self._ds = groups
-        self._bounds = count
 
     def memory(self) -> str:
         return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._g, *self._dx]))
@@ -150,7 +159,7 @@ class Backward:
         if self._step.before():
             lines.append(driver.call("before", given_params(driver, self._w), 2))
         if self.replays and self._replay.before():
-            lines.append(self._on_replay(driver.call("before", given_params(driver, self._w), 2)))
+            lines.append(on_replay(driver.call("before", given_params(driver, self._w), 2)))
         lines += [f"{INDENT * 2}const int64_t length = (count + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
         lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
         lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS];"]
@@ -199,11 +208,13 @@ class Backward:
         parts = [part for port in primal.states for part in port.parts]
         given = [code for tensor in self._x for code in driver.given(tensor)] + given_params(driver, self._w)
         given += [self._state(part, "n") for part in parts] + [self._state(part, "n + 1") for part in parts]
-        call = self._on_replay(driver.call("step", given, 4))
+        call = on_replay(driver.call("step", given, 4))
         return [*lines, call, f"{INDENT * 3}}}"]
 
-    def _on_replay(self, call: str) -> str:
-        return call.replace("backward_", "replay_", 1).replace("(m, ", "(replay, ", 1).replace("(m)", "(replay)", 1)
+
+def on_replay(call: str) -> str:
+    """A call of one of the adjoint's functions as one of the replay's."""
+    return call.replace("backward_", "replay_", 1).replace("(m, ", "(replay, ", 1).replace("(m)", "(replay)", 1)
 
 
 def _time() -> str:

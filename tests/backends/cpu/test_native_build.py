@@ -136,7 +136,7 @@ def test_without_a_compiler_torch_takes_over_with_one_warning(monkeypatch: pytes
     monkeypatch.setattr(sys.modules[f.__module__], "READY", {})
     monkeypatch.setattr(sys.modules[f.__module__], "LIBRARIES", {})
     monkeypatch.setattr(sys.modules[f.__module__], "REPORTED", set())
-    monkeypatch.setattr(sys.modules[f.__module__], "TORCH_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules[f.__module__], "BUILD_SHARE", -1.0)
     monkeypatch.setenv("CC", "/nowhere/cc")
     x = torch.randn(1, 3, 4)
     with pytest.warns(RuntimeWarning, match="twice: the torch backend is used.*no C compiler") as found:

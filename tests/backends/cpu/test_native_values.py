@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import recc
 from recc.compiler import front
@@ -160,6 +161,22 @@ def test_a_second_derivative_is_torchs() -> None:
     x, a = torch.randn(1, 5, 3, dtype=torch.float64, requires_grad=True), torch.rand(1, 5, 3, dtype=torch.float64)
     a, w = a.requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda *t: f(*t, backend="cpu")[0], (x, a, w))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_under_a_checkpoint(reentrant: bool) -> None:
+    f = recc.load(RUNS)
+    x, a, w = torch.randn(2, 70, 3, requires_grad=True), torch.rand(2, 70, 3), torch.randn(3, requires_grad=True)
+
+    def run(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return f(x, a, w, backend="cpu")[0]
+
+    y = checkpoint(run, x, w, use_reentrant=reentrant)
+    assert isinstance(y, torch.Tensor)
+    y.square().sum().backward()
+    want = torch.autograd.grad(run(x, w).square().sum(), (x, w))
+    assert x.grad is not None and w.grad is not None
+    assert torch.equal(x.grad, want[0]) and torch.equal(w.grad, want[1])
 
 
 def test_under_torch_compile() -> None:

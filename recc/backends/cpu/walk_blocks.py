@@ -1,0 +1,240 @@
+"""The two functions that a caller sees, where rows are walked side by side in blocks.
+
+They take what those of `walk` take, but that sums of outer products are one a block."""
+
+from __future__ import annotations
+
+from recc.backends.cpu.blocks import EACH_ROW, Blocks
+from recc.backends.cpu.drive import HEAD, Tensor
+from recc.backends.cpu.names import Names
+from recc.backends.cpu.statements import INDENT
+from recc.backends.cpu.step import ALIGNED, StepPrinter
+from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params, on_replay
+from recc.ir.kernel import Kernel, Outer
+
+CLEARED = "memset({0}, 0, sizeof *{0});"
+TILE = "(size_t)shape[TILE_STEPS] * BLOCK_ROWS"
+
+
+class BlockForward:
+    """`forward`, a block at a time."""
+
+    def __init__(self, step: StepPrinter, names: Names):
+        self._step, self._blocks = step, Blocks(step, names)
+        groups, self._bounds = forward_tensors(step.kernel, names)
+        self._x, self._w, self._s, self._y, self._final, self._entry = groups
+
+    def memory(self) -> str:
+        blocks = self._blocks
+        return self._step.memory([*blocks.buffers([*self._x, *self._y]), *blocks.params(self._w)])
+
+    def text(self) -> str:
+        blocks = self._blocks
+        held = {"m": ("struct forward_memory", "sizeof(struct forward_memory)")}
+        before = [blocks.driver.call("before", given_params(blocks.driver, self._w), 2)] if self._step.before() else []
+        lines = [HEAD.format(name="forward"), *blocks.opening(held, self._bounds)]
+        lines += blocks.prepared([CLEARED.format("m")], self._w, before)
+        lines += blocks.declare([*self._x, *self._s], False) + blocks.declare([*self._y, *self._final], True)
+        lines += [f"{INDENT * 2}{EACH_ROW} {{"]
+        lines += [blocks.point(tensor, "block.begin[row]", False) for tensor in self._x]
+        lines += [blocks.point(tensor, "0", False) for tensor in self._s]
+        lines += [blocks.point(tensor, "block.begin[row]", True) for tensor in self._y]
+        lines += [blocks.point(tensor, "0", True) for tensor in self._final]
+        lines += [f"{INDENT * 3}if (row >= block.rows) continue;"]
+        lines += blocks.copy(self._s, "m", save=False, depth=3)
+        lines += [f"{INDENT * 3}if (block.count[row] > 0) continue;"]
+        lines += blocks.copy(self._final, "m", save=True, depth=3)
+        lines += [f"{INDENT * 2}}}", *self._steps()]
+        return "\n".join([*lines, *blocks.closing(held)])
+
+    def _steps(self) -> list[str]:
+        blocks = self._blocks
+        lines = [f"{INDENT * 2}for (int64_t n = 0; n < block.longest; n++) {{"]
+        lines += blocks.values([*self._x, *self._y], 3)
+        lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) {{"]
+        lines += [*blocks.absent([*self._x, *self._y], 5), f"{INDENT * 5}continue;", f"{INDENT * 4}}}"]
+        lines += [f"{INDENT * 4}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - n : n;"]
+        lines += self._save_entry()
+        lines += [line for tensor in self._x for line in blocks.load(tensor, 4)]
+        lines += [line for tensor in self._y for line in blocks.place(tensor, 4)]
+        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w), *blocks.given(self._y)]
+        lines += [f"{INDENT * 3}}}", blocks.driver.call("step", given, 3)]
+        lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) continue;"]
+        lines += [f"{INDENT * 4}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - n : n;"]
+        lines += [line for tensor in self._y for line in blocks.store(tensor, 4)]
+        lines += [f"{INDENT * 4}if (n + 1 < block.count[row]) continue;"]
+        lines += blocks.copy(self._final, "m", save=True, depth=4)
+        return [*lines, f"{INDENT * 3}}}", f"{INDENT * 2}}}"]
+
+    def _save_entry(self) -> list[str]:
+        blocks = self._blocks
+        lines = [f"{INDENT * 4}if (data[{self._entry[0].place}] && n % shape[TILE_STEPS] == 0) {{"]
+        begin = "block.first[row] + n / shape[TILE_STEPS]"
+        for tensor in self._entry:
+            lines.append(blocks.driver.declare(tensor, begin, False, 5).replace("origin(row", "origin(block.row[row]"))
+            lines += blocks.driver.copy(tensor.port, tensor.name, "m", save=True, depth=5, row="[row]")
+        return [*lines, f"{INDENT * 4}}}"]
+
+
+class BlockBackward:
+    """`backward`, a block at a time."""
+
+    def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names):
+        self._step, self._replay, self._names = step, replay, names
+        self._blocks = Blocks(step, names)
+        groups, self._bounds = backward_tensors(step.kernel, replay.kernel, names)
+        self._x, self._w, self._entry, self._g, self._final, self._dx, dw, self._ds = groups
+        outer = {item.total for item in step.kernel.outers}
+        self._outer = [tensor for tensor in dw if set(tensor.port.parts) <= outer]
+        self._sums = [tensor for tensor in dw if tensor not in self._outer]
+        self._factors = list(dict.fromkeys(name for item in step.kernel.outers for name in (item.x, item.y)))
+
+    def memory(self) -> str:
+        blocks = self._blocks
+        return self._step.memory([*blocks.buffers([*self._x, *self._g, *self._dx]), *blocks.params(self._w)])
+
+    def states(self) -> str:
+        """The states before a step, as the steps of a tile leave them, and what is kept of the step."""
+        arrays = [array for array in self._replay.kernel.arrays if array.storage in ("state", "kept")]
+        fields = [f"{INDENT}real {self._names(array.name)}{self._replay.sizes(array)}{ALIGNED};" for array in arrays]
+        return "struct states {\n" + "\n".join(fields) + "\n};"
+
+    def text(self) -> str:
+        blocks = self._blocks
+        held = {name: (f"struct {kind}", f"sizeof(struct {kind})") for name, kind in
+                (("m", "backward_memory"), ("replay", "replay_memory"))}  # fmt: skip
+        held["path"] = ("struct states", "(size_t)(shape[TILE_STEPS] + 1) * sizeof(struct states)")
+        for name in self._factors:
+            count = self._step.row_count(blocks.array(name))
+            held[self._past(name)] = ("real", f"{TILE} * {count} * sizeof(real)")
+        given = given_params(blocks.driver, self._w)
+        before = [blocks.driver.call("before", given, 2)] if self._step.before() else []
+        before += [on_replay(blocks.driver.call("before", given, 2))] if self._replay.before() else []
+        cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(path, 0, {held['path'][1]});"]
+        lines = [HEAD.format(name="backward"), *blocks.opening(held, self._bounds)]
+        lines += blocks.prepared(cleared, self._w, before) + self._pointers()
+        lines += [f"{INDENT * 2}const int64_t length = (block.longest + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
+        lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
+        lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS], left = block.longest - start;"]
+        lines += [f"{INDENT * 3}const int64_t steps = left < shape[TILE_STEPS] ? left : shape[TILE_STEPS];"]
+        lines += self._replayed() + self._steps()
+        if self._step.kernel.outers:
+            meet = f"{INDENT * 3}meet(me);"
+            lines += [meet, *(self._add(item) for item in self._step.kernel.outers), meet]
+        lines += [f"{INDENT * 2}}}", *self._results()]
+        return "\n".join([*lines, *blocks.closing(held)])
+
+    def _pointers(self) -> list[str]:
+        blocks = self._blocks
+        lines = blocks.declare([*self._x, *self._g, *self._final], False)
+        lines += blocks.declare([*self._dx, *self._sums, *self._ds], True) + [f"{INDENT * 2}{EACH_ROW} {{"]
+        lines += [blocks.point(tensor, "block.begin[row]", False) for tensor in (*self._x, *self._g)]
+        lines += [blocks.point(tensor, "0", False) for tensor in self._final]
+        lines += [blocks.point(tensor, "block.begin[row]", True) for tensor in self._dx]
+        lines += [blocks.point(tensor, "0", True) for tensor in (*self._sums, *self._ds)]
+        return [*lines, f"{INDENT * 2}}}"]
+
+    def _replayed(self) -> list[str]:
+        """The states before each step of a tile, from those at its beginning."""
+        blocks, primal = self._blocks, self._replay.kernel
+        lines = [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (start >= block.count[row]) continue;"]
+        for tensor in self._entry:
+            begin = "block.first[row] + tile"
+            lines.append(blocks.driver.declare(tensor, begin, True, 4).replace("origin(row", "origin(block.row[row]"))
+            lines += blocks.driver.copy(
+                tensor.port, tensor.name, "path[0]", save=False, depth=4, arrow=".", row="[row]"
+            )
+        more = "" if primal.kept else "+ 1 "
+        lines += [f"{INDENT * 3}}}", f"{INDENT * 3}for (int64_t n = 0; n {more}< steps; n++) {{"]
+        lines += self._loaded(self._x) + [f"{INDENT * 4}}}"]
+        parts = [self._names(part) for port in primal.states for part in port.parts]
+        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
+        given += [f"path[n].{part}" for part in parts] + [f"path[n + 1].{part}" for part in parts]
+        given += [f"path[n].{self._names(name)}" for name in kept_arrays(primal)]
+        return [*lines, on_replay(blocks.driver.call("step", given, 4)), f"{INDENT * 3}}}"]
+
+    def _loaded(self, tensors: list[Tensor], written: list[Tensor] | None = None) -> list[str]:
+        """The values of each row at a step, to within a loop over rows that have one."""
+        blocks, written = self._blocks, written or []
+        lines = blocks.values([*tensors, *written], 4)
+        lines += [f"{INDENT * 4}{EACH_ROW} {{", f"{INDENT * 5}if (start + n >= block.count[row]) {{"]
+        lines += [*blocks.absent([*tensors, *written], 6), f"{INDENT * 6}continue;", f"{INDENT * 5}}}", _time()]
+        lines += [line for tensor in tensors for line in blocks.load(tensor, 5)]
+        return lines + [line for tensor in written for line in blocks.place(tensor, 5)]
+
+    def _steps(self) -> list[str]:
+        """The steps of a tile backwards. A row begins with its last step, until when what its states hold is void."""
+        blocks, driver = self._blocks, self._blocks.driver
+        lines = [
+            f"{INDENT * 3}for (int64_t n = steps - 1; n >= 0; n--) {{",
+            *self._loaded([*self._x, *self._g], self._dx),
+        ]
+        lines += [f"{INDENT * 5}if (start + n + 1 < block.count[row]) continue;", *self._begun(5), f"{INDENT * 4}}}"]
+        parts = [self._names(part) for tensor in self._entry for part in tensor.port.parts]
+        given = ["me", *blocks.given(self._x), *(f"path[n].{part}" for part in parts), *blocks.given(self._g)]
+        given += [*given_params(driver, self._w), *self._kept(), *blocks.given(self._dx)]
+        lines += [driver.call("step", given, 4), f"{INDENT * 4}{EACH_ROW} {{"]
+        lines += [f"{INDENT * 5}const int there = start + n < block.count[row];"] if self._factors else []
+        for name in self._factors:
+            count = self._step.row_count(blocks.array(name))
+            to, size = f"{self._past(name)} + (n * BLOCK_ROWS + row) * {count}", f"{count} * sizeof(real)"
+            lines += [f"{INDENT * 5}if (there) memcpy({to}, m->{self._names(name)}[row], {size});"]
+            lines += [f"{INDENT * 5}else memset({to}, 0, {size});"]
+        lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", _time()]
+        lines += [line for tensor in self._dx for line in blocks.store(tensor, 5)]
+        return [*lines, f"{INDENT * 4}}}", f"{INDENT * 3}}}"]
+
+    def _begun(self, depth: int) -> list[str]:
+        """A row's cotangents at the end of its last step, and its sums, of nothing yet."""
+        lines = self._blocks.copy(self._final, "m", save=False, depth=depth)
+        for tensor in self._sums:
+            for part in tensor.port.parts:
+                name = self._names(part)
+                scalar = len(self._blocks.array(part).sizes) == 1
+                lines += [f"{INDENT * depth}memset({'&' if scalar else ''}m->{name}[row], 0, sizeof m->{name}[row]);"]
+        return lines
+
+    def _kept(self) -> list[str]:
+        """What the replay kept, as the adjoint's step is given it."""
+        names = dict(zip(self._step.kernel.kept, self._replay.kernel.kept, strict=True))
+        return [f"path[n].{self._names(names[name])}" for name in kept_arrays(self._step.kernel)]
+
+    def _add(self, item: Outer) -> str:
+        """A tile's outer products added to their sum: a product of what is kept of its rows and steps."""
+        blocks, size = self._blocks, self._step.size
+        self._step.used.add("multiply")
+        *shared, k, j = blocks.array(item.total).sizes
+        rows = [self._step.row_count(blocks.array(name)) for name in (item.x, item.y)]
+        past = [self._past(name) for name in (item.x, item.y)]
+        total, head = f"(real *)m->{self._names(item.total)}", INDENT * 3
+        if shared:
+            matrix = " * ".join(map(size, (k, j)))
+            head += f"for (int at = 0; at < {' * '.join(map(size, shared))}; at++) "
+            for place, (name, axis) in enumerate(((item.x, k), (item.y, j))):
+                past[place] += f" + at * {size(axis)}" if len(blocks.array(name).sizes) > 2 else ""
+            total += f" + at * {matrix}"
+        shape = f"{size(k)}, (int)steps * BLOCK_ROWS, {size(j)}"
+        return f"{head}multiply(me, {shape}, {past[0]}, 1, {rows[0]}, {past[1]}, {rows[1]}, {total}, {size(j)}, 1);"
+
+    def _results(self) -> list[str]:
+        blocks, driver = self._blocks, self._blocks.driver
+        lines = [f"{INDENT * 2}{EACH_ROW} {{", f"{INDENT * 3}if (row >= block.rows) continue;"]
+        lines += [f"{INDENT * 3}if (block.count[row] == 0) {{", *self._begun(4), f"{INDENT * 3}}}"]
+        lines += blocks.copy([*self._sums, *self._ds], "m", save=True, depth=3) + [f"{INDENT * 2}}}"]
+        if self._outer:
+            lines.append(f"{INDENT * 2}if (me->rank == 0) {{")
+        for tensor in self._outer:
+            lines.append(INDENT + driver.declare(tensor, "0", False).replace("origin(row", "origin(number"))
+            lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=3)
+        return [*lines, f"{INDENT * 2}}}"] if self._outer else lines
+
+    def _past(self, name: str) -> str:
+        return f"past_{self._names(name)}"
+
+
+def kept_arrays(kernel: Kernel) -> list[str]:
+    return [array.name for array in kernel.arrays if array.storage == "kept"]
+
+
+def _time() -> str:
+    return f"{INDENT * 5}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - start - n : start + n;"
