@@ -16,6 +16,7 @@ from typing import Any
 from recc.backends.torch.interface import Choices
 from recc.backends.torch.module import Origin, emit_module
 from recc.diagnostics import Diagnostic, Findings, SpecError
+from recc.expectation import SizesError as SizesError
 from recc.frontend import syntax
 from recc.frontend.parse import parse_file, parse_text
 from recc.frontend.python import read_function

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from recc.backends.torch.estimate import step_work
+from recc.expectation import Expectation, expectation
 from recc.explanation import component_json, component_lines
 from recc.ir.nodes import Recurrence, Size, Var
 from recc.passes.admission import admissions
@@ -15,14 +18,17 @@ from recc.passes.cost import (
     EXAMPLE_ROWS,
     EXAMPLE_SIZE,
     EXAMPLE_STEPS,
+    NOTHING,
+    RATES,
     Cost,
     Monomial,
+    PassCost,
     convolution_cost,
     cost_of,
-    estimate,
 )
 from recc.passes.lower_convolution import ConvolutionPlan, NoConvolution, convolution_of
 from recc.passes.lower_scan import LevelPlan, is_scannable, lower_scan
+from recc.runtime.costs import Rates, expected_seconds
 
 SPECTRUM_PASSES = 10  # over padded complex spectra, in values of inputs and outputs
 
@@ -77,13 +83,19 @@ class Report:
             return "sequential", "no other method is proved to be right"
         sizes = dict.fromkeys(_names(self.recurrence), EXAMPLE_SIZE) | dict(self.recurrence.sizes)
         sequential, scan = self.methods[:2]
-        times = estimate(sequential.work, scan.work, sizes, EXAMPLE_STEPS, EXAMPLE_ROWS)
-        name = "scan" if times[1] < times[0] else "sequential"
+        work = step_work(PassCost(sequential.work, scan.work, NOTHING), sizes)
+        times = expected_seconds((work,), Rates(*RATES), EXAMPLE_STEPS, EXAMPLE_ROWS, 1)
+        name = "scan" if times.scan < times.sequential else "sequential"
         at = f"T = {EXAMPLE_STEPS}, {EXAMPLE_ROWS} rows, sizes {EXAMPLE_SIZE}"
         return (
             name,
             f"expected at {at}: sequential {_time(times[0])}, scan {_time(times[1])}; decided anew in every call",
         )
+
+    def expected(self, sizes: Mapping[str, int], threads: int = 1) -> Expectation:
+        """How long every method and backend should take at given sizes. Raises: SizesError."""
+        methods = {method.name: (method.work, method.bytes) for method in self.methods}
+        return expectation(self.recurrence, self.analysis, methods, sizes, threads)
 
     def text(self) -> str:
         """Findings for a person."""
@@ -122,8 +134,8 @@ class Report:
     def _no_convolution(self, found: NoConvolution) -> str:
         return f"{found.text} is {found.reason}"
 
-    def json(self) -> str:
-        """The same for programs."""
+    def json(self, expected: Expectation | None = None) -> str:
+        """The same for programs, with what is expected at some sizes if that is given."""
         name, why = self.choice
         found: dict[str, Any] = {
             "name": self.recurrence.name,
@@ -142,6 +154,8 @@ class Report:
             "refused": self._refused(),
             "choice": {"method": name, "why": why},
         }
+        if expected is not None:
+            found["expected"] = expected.json()
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 

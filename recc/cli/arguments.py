@@ -13,9 +13,13 @@ from recc import catalogue
 from recc.cli.output import CommandLineError
 
 SET_HELP = "Replace a constant of the recurrence's header, as in n=3; may be repeated."
+SIZES_HELP = (
+    "Sizes of a call, as in T=4096,B=8,H=4,K=64: steps, sequences, lanes and axes of the spec; may be repeated."
+)
 SPEC_HELP = "A .rec file, the name of a shipped spec, or - for standard input."
 
 Settings = Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)]
+SizeSettings = Annotated[list[str], typer.Option("--sizes", metavar="NAME=SIZE,...", help=SIZES_HELP)]
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
 SpecArguments = Annotated[list[str], typer.Argument(metavar="SPEC", help=SPEC_HELP, show_default=False)]
 
@@ -76,6 +80,22 @@ def parse_settings(settings: list[str]) -> dict[str, int | float]:
             raise CommandLineError(f"--set gives {name} twice")
         values[name] = _number(name, text)
     return values
+
+
+def parse_sizes(texts: list[str]) -> dict[str, int]:
+    """``["K=64, V=64", "T=4096"]`` as sizes, between commas or spaces. Exits with 2 for anything else."""
+    sizes: dict[str, int] = {}
+    for text in texts:
+        parts = re.sub(r"\s*=\s*", "=", text.replace(",", " ")).split()
+        for part in parts or [text]:
+            match = re.fullmatch(r"([A-Za-z_]\w*)=([+-]?[0-9]{1,18})", part)
+            if match is None:
+                raise CommandLineError(f"--sizes takes NAME=SIZE with whole numbers, such as T=4096,K=64, not {part!r}")
+            name, number = match.groups()
+            if name in sizes:
+                raise CommandLineError(f"--sizes gives {name} twice")
+            sizes[name] = int(number)
+    return sizes
 
 
 def _number(name: str, text: str) -> int | float:

@@ -5,8 +5,17 @@ from typing import Annotated
 
 import typer
 
-from recc.cli.arguments import Settings, SpecArgument, SpecArguments, check_names, find_spec, parse_settings
-from recc.cli.output import show_error, show_table, show_text
+from recc.cli.arguments import (
+    Settings,
+    SizeSettings,
+    SpecArgument,
+    SpecArguments,
+    check_names,
+    find_spec,
+    parse_settings,
+    parse_sizes,
+)
+from recc.cli.output import CommandLineError, show_error, show_table, show_text
 
 
 def check(specs: SpecArguments, settings: Settings = []) -> None:  # noqa: B006
@@ -39,25 +48,36 @@ def explain(
     spec: SpecArgument,
     json: Annotated[bool, typer.Option("--json", help="For programs: the same as JSON.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="For a paper: the equations of a step, as LaTeX.")] = False,
+    sizes: SizeSettings = [],  # noqa: B006
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads, for the times at --sizes.")] = 1,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Explain a spec: structure, proofs and refusals, the methods it admits with their costs, and the choice.
+
+    With --sizes: how long every method and backend should take at these sizes, and which of them `auto` takes.
 
     Examples:
 
       recc explain gru
 
       recc explain deltaproduct --set n=3 --json
-    """
-    from recc.compiler import analyse
 
-    source, constants = find_spec(spec), parse_settings(settings)
+      recc explain gla --sizes T=4096,B=8,H=4,K=64,V=64
+    """
+    from recc.compiler import SizesError, analyse
+
+    source, constants, known = find_spec(spec), parse_settings(settings), parse_sizes(sizes)
     check_names(source, constants)
     if latex:
         show_text(_equations(source))
         return
     report = analyse(source, constants)
-    show_text((report.json() if json else report.text()).rstrip("\n") + "\n")
+    try:
+        expected = report.expected(known, threads) if known else None
+    except SizesError as error:
+        raise CommandLineError(f"--sizes: {error}") from None
+    text = report.text() if expected is None else expected.text()
+    show_text((report.json(expected) if json else text).rstrip("\n") + "\n")
 
 
 def _equations(source: str | Path) -> str:

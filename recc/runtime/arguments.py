@@ -268,13 +268,14 @@ def check_choices(spec: Spec, method: str, backend: str) -> None:
         raise ValueError(f"backend: {spec.signature.name} cannot run on 'cpu': {why}")
 
 
-def use_scan(spec: Spec, method: str, sizes: dict[str, int], steps: int, rows: int) -> bool:
-    """Whether to scan; "auto" asks the cost model, `rows` being the number of sequences times lanes. It leaves
-    convolutions aside: their errors are relative to the largest value of all steps."""
+def use_scan(spec: Spec, method: str, sizes: dict[str, int], steps: int, rows: int, training: bool = False) -> bool:
+    """Whether to scan; "auto" asks the cost model, `rows` being the number of sequences times lanes, for a forward pass
+    or, in `training`, for both. It leaves convolutions aside: their errors are relative to the largest value of all
+    steps."""
     if method != "auto" or not spec.primal.levels:
         return method == "scan"
     cost: Callable[..., Any] | None = spec.cost
     if cost is None:
         return steps >= 64
-    sequential, scan = cost(sizes, steps, rows)
-    return scan < sequential
+    expected = cost(sizes, steps, rows, 1, training)
+    return expected.scan < expected.sequential

@@ -64,7 +64,8 @@ def solve_here(
     def by_torch(x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
         return solve_by_torch(spec, bound._replace(x=x, w=w, s=s), cu_seqlens, reverse, method, backend)
 
-    choice = Choice(method, backend, cu_seqlens, reverse, by_torch)
+    training = tracks_gradients((*bound.x, *bound.w, *bound.s))
+    choice = Choice(method, backend, cu_seqlens, reverse, by_torch, training=training)
     native = None if spec.native is None else spec.native.choose(spec, bound, choice)
     if spec.native is None or native is None:
         return by_torch(bound.x, bound.w, bound.s)
@@ -104,7 +105,7 @@ def solve_eagerly(
         rows = batch
         for lane in bound.lanes:
             rows *= lane
-        scan = use_scan(spec, method, bound.sizes, steps, rows)
+        scan = use_scan(spec, method, bound.sizes, steps, rows, tracks_gradients((*x, *w, *s)))
         plan = make_plan(spec, (batch, steps, bound.lanes), bound.sizes, (bound.dtype, bound.out_dtype), scan)
         node = spec.convolver.node if method == "convolution" and spec.convolver else SolveRecurrence
         flat: Tensors = node.apply(plan, *x, *w, *s)  # pyright: ignore[reportAssignmentType]

@@ -99,6 +99,9 @@ class Native(NamedTuple):
     forward: Callable[..., Any]  # (call, x, w, s, keep) -> (outputs, final states, entry states)
     backward: Callable[..., Any]  # (call, x, w, entry states, cotangents) -> cotangents of x, w, s
     step: Callable[..., Any]  # (spec, state, x, w) -> (outputs, states) of one step, or None
+    divisible: str | None = None  # the size of an axis that nothing crosses, so that sequences can be cut along it
+    blocks: bool = False  # whether rows are walked side by side
+    outer: tuple[int, ...] = ()  # the params whose gradients are summed over the rows of a block
 
 
 class Choice(NamedTuple):
@@ -111,6 +114,7 @@ class Choice(NamedTuple):
     by_torch: Callable[..., Any] | None = None
     tile: int | None = None
     decoding: bool = False  # whether it is one step of many: native code pays at once
+    training: bool = False  # whether a backward pass may follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +136,7 @@ class Spec:
     states_type: Callable[..., Any] | None = None  # packs several states; None for one
     refusal: str = ""  # why there is no scan, where there is none
     no_convolution: str = ""  # why there is no convolution, where there is none
-    cost: Callable[..., Any] | None = None  # (sizes, T, rows) -> (sequential seconds, scan seconds)
+    cost: Callable[..., Any] | None = None  # (sizes, T, rows, threads, training) -> seconds expected
     promises: tuple[tuple[str, ...], Callable[..., Any]] | None = None  # texts, and (x, w) -> their conditions
     tile: int | None = None  # steps in a tile; chosen by the number of steps when None
     convolver: Convolver | None = None

@@ -1,6 +1,8 @@
 """Outputs, final states and gradients against plain loops, for every method, tile and shape."""
 
+import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch.testing import assert_close
 
 from recc.runtime import tiles
 from recc.runtime.call import call, initial_state, step_call
+from recc.runtime.costs import Expected
 
 CASES = [(name, method) for name in SPECS for method in methods(name)]
 
@@ -226,16 +229,23 @@ def test_initial_state() -> None:
 
 
 def test_the_cost_model_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[dict[str, int], int, int]] = []
+    asked: list[tuple[object, ...]] = []
+
+    def cost(scan: float, *args: object) -> Expected:
+        asked.append(args)
+        return Expected(1.0, scan, math.inf)
+
     x, _, _ = arguments("linear", 2, 9, (5,))
     walked: list[str] = []
     monkeypatch.setattr(tiles, "scan_tiles", scan_noting(walked))
     for scan_time in (0.5, 2.0):
         walked.clear()
-        spec = replace(SPECS["linear"], tile=2, cost=lambda *args, time=scan_time: asked.append(args) or (1.0, time))
+        spec = replace(SPECS["linear"], tile=2, cost=partial(cost, scan_time))
         call(spec, x, [])
         assert bool(walked) == (scan_time < 1.0)
-    assert asked == [({"D": 3}, 9, 10)] * 2
+    assert asked == [({"D": 3}, 9, 10, 1, False)] * 2
+    call(spec, [x[0].requires_grad_(), *x[1:]], [])
+    assert asked[-1] == ({"D": 3}, 9, 10, 1, True)
 
 
 def scan_noting(walked: list[str]) -> Any:

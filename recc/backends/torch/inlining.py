@@ -7,10 +7,10 @@ from functools import lru_cache
 from importlib.resources import files
 
 # What every module carries along, in order of dependence.
-MODULES = ("program", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
+MODULES = ("program", "costs", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
 # What a module carries along beside these if it needs it.
 CONVOLUTION = ("linear_systems", "convolution", "convolution_operator")
-NATIVE = ("native_build", "native", "native_step")
+NATIVE = ("native_build", "native_memory", "native_cut", "native_threads", "native", "native_step")
 FIXED_POINTS = ("fixed_point",)
 
 

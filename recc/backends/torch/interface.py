@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recc.backends.cpu.module import NativeText
+from recc.backends.torch.estimate import print_estimate
 from recc.backends.torch.names import harmless, public_name
 from recc.backends.torch.program import PrintedProgram
 from recc.backends.torch.promises import promised
 from recc.ir.nodes import Recurrence, Var
-from recc.passes.cost import CALL_SECONDS, ELEMENT_SECONDS, Cost
+from recc.passes.cost import PassCost
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def print_interface(
     states = tuple(state.var for state in recurrence.states)
     title = "".join(part.capitalize() for part in recurrence.name.split("_"))
     parts = [_named_tuple(f"{title}Outputs", outputs, "outputs"), _named_tuple(f"{title}State", states, "states")]
-    parts.append(_cost(programs["primal"].costs))
+    parts.append(print_estimate(pass_costs(programs, native), dict(recurrence.sizes)))
     parts.append(f"EXPLANATION = {_literal(choices.explanation)}")
     parts.append(_spec(recurrence, programs, title, choices, native))
     parts += [_function(recurrence, choices), _step(recurrence), _initial_state(recurrence)]
@@ -54,29 +55,11 @@ def _named_tuple(name: str, variables: tuple[Var, ...], what: str) -> str:
     return f'class {name}(NamedTuple):\n    """The {what}, in order of declaration."""\n\n{fields}'
 
 
-def _cost(costs: tuple[Cost, Cost]) -> str:
-    lines = []
-    sizes: dict[str, None] = {}
-    for cost in costs:
-        for monomial, _ in cost.elements:
-            sizes |= {size: None for size in monomial if isinstance(size, str)}
-    for name, cost in zip(("once", "scanned"), costs, strict=True):
-        terms = [" * ".join([*([str(n)] if n > 1 or not m else []), *map(_size, m)]) for m, n in cost.elements]
-        lines.append(
-            f"    {name} = {CALL_SECONDS} * {cost.calls}, {ELEMENT_SECONDS} * rows * ({' + '.join(terms) or '0'})"
-        )
-    head = "".join(f'    {_size(size)} = sizes["{size}"]\n' for size in sizes)
-    return (
-        "def estimate(sizes, steps, rows):\n"
-        '    """Seconds that a sequential walk and a scan should take: calls, and elements that they touch."""\n'
-        f"{head}" + "\n".join(lines) + "\n"
-        "    dependent = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)\n"
-        "    return steps * (once[0] + once[1]), dependent * scanned[0] + steps * scanned[1]"
-    )
-
-
-def _size(size: str | int) -> str:
-    return str(size)
+def pass_costs(programs: dict[str, PrintedProgram], native: NativeText) -> tuple[PassCost, PassCost]:
+    """What a step costs forwards, and backwards with the states that are computed again."""
+    primal, adjoint = programs["primal"].cost, programs["adjoint"].cost
+    forward, backward = native.costs if native.costs is not None else (None, None)
+    return replace(primal, native=forward), replace(adjoint.after_replay(primal), native=backward)
 
 
 def _spec(
@@ -108,7 +91,9 @@ def _spec(
     rest.append("    cost=estimate,")
     if native.source:
         functions = "choose_native, solve_natively, run_forward, run_backward, step_natively"
-        rest.append(f"    native=Native(NATIVE, {native.sizes!r}, {functions}),")
+        more = f", divisible={native.divisible!r}" if native.divisible else ""
+        more += f", blocks=True, outer={native.outer!r}" if native.blocks else ""
+        rest.append(f"    native=Native(NATIVE, {native.sizes!r}, {functions}{more}),")
     elif native.reason:
         rest.append(f"    no_native={_literal(native.reason)},")
     tests = promised(recurrence)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from recc.backends.cpu.module import print_native
+from recc.backends.cpu.module import NativeText, print_native
 from recc.backends.torch.fixpoint import Fixpoints
 from recc.backends.torch.functions import Argument, Context, Result, slots, write
 from recc.backends.torch.inlining import (
@@ -22,17 +22,19 @@ from recc.backends.torch.inlining import (
     merged_imports,
     runtime_source,
 )
-from recc.backends.torch.interface import Choices, print_interface
+from recc.backends.torch.interface import Choices, pass_costs, print_interface
 from recc.backends.torch.names import FRAME, harmless, is_reserved
-from recc.backends.torch.program import print_program
+from recc.backends.torch.program import PrintedProgram, print_program
 from recc.backends.torch.promises import promised
 from recc.backends.torch.start import print_start
 from recc.diagnostics import Diagnostic, Span, SpecError
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.adjoint import adjoint
 from recc.passes.analyse import Analysis, analyse
+from recc.passes.cost import PassCost
 from recc.passes.guard import guard
 from recc.passes.lower_scan import is_scannable
+from recc.passes.schedule import Shapes
 from recc.passes.tangent import tangent
 
 
@@ -52,23 +54,16 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
     _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + FIXED_POINTS)
     _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
-    vectors = tuple(state.var for state in recurrence.states if len(state.var.sizes) == 1)
-    shapes = tuple(var.sizes for var in (*recurrence.inputs, *(out.var for out in recurrence.outputs), *vectors))
-    context = Context(dict(recurrence.sizes), _ranks(recurrence))
-    fixpoints = Fixpoints(context, recurrence.name)
-    context = replace(context, solved=fixpoints)
-    scanned = is_scannable(analysis)
-    proved = analysis if scanned else None
-    derivative = guard(adjoint(recurrence))
-    programs = {"primal": print_program(guard(recurrence), proved, "primal", shapes, context, convolved=True)}
-    for name, derived in (("adjoint", derivative), ("tangent", guard(tangent(recurrence)))):
-        programs[name] = print_program(derived, analyse(derived) if scanned else None, name, shapes, context)
+    printed = _printed(recurrence, analysis, choices.backend)
+    native, context, fixpoints = printed.native, printed.context, printed.fixpoints
+    tangents = tangent(recurrence)
+    linear = _program(guard(tangents), "tangent", printed, analyse(tangents) if printed.scanned else None)
+    programs = {**printed.programs, "tangent": linear}
     promises = _promises(recurrence, context)
     equations = [_section(title, programs[name].text) for name, title in PARTS]
     equations.append(
         _section("Start, and what the spec promises", "\n\n\n".join([print_start(recurrence, context), *promises]))
     )
-    native = print_native(recurrence, guard(recurrence), derivative, choices.backend)
     native_section = [_section("Native: the same equations in C", native.literal)] if native.source else []
     helpers = _helpers(context.helpers)
     if fixpoints.functions:
@@ -85,6 +80,43 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     used = imports | {"import math", "from typing import NamedTuple"}
     head = f"{_docstring(recurrence, origin)}\n\n{merged_imports(used)}"
     return f"{head}\n\n{body}\n"
+
+
+@dataclass(frozen=True)
+class _Printed:
+    """What is printed of a recurrence and its adjoint."""
+
+    context: Context
+    fixpoints: Fixpoints
+    shapes: Shapes
+    scanned: bool
+    programs: dict[str, PrintedProgram]
+    native: NativeText
+
+
+def _printed(recurrence: Recurrence, analysis: Analysis, backend: str) -> _Printed:
+    vectors = tuple(state.var for state in recurrence.states if len(state.var.sizes) == 1)
+    shapes = tuple(var.sizes for var in (*recurrence.inputs, *(out.var for out in recurrence.outputs), *vectors))
+    context = Context(dict(recurrence.sizes), _ranks(recurrence))
+    fixpoints = Fixpoints(context, recurrence.name)
+    context = replace(context, solved=fixpoints)
+    scanned = is_scannable(analysis)
+    primal, derivative = guard(recurrence), guard(adjoint(recurrence))
+    native = print_native(recurrence, primal, derivative, backend)
+    printed = _Printed(context, fixpoints, shapes, scanned, {}, native)
+    printed.programs["primal"] = _program(primal, "primal", printed, analysis if scanned else None)
+    printed.programs["adjoint"] = _program(derivative, "adjoint", printed, analyse(derivative) if scanned else None)
+    return printed
+
+
+def _program(recurrence: Recurrence, prefix: str, printed: _Printed, proved: Analysis | None) -> PrintedProgram:
+    return print_program(recurrence, proved, prefix, printed.shapes, printed.context, convolved=prefix == "primal")
+
+
+def expected_costs(recurrence: Recurrence, analysis: Analysis) -> tuple[PassCost, PassCost]:
+    """What a step costs forwards, and backwards with the states that are computed again."""
+    printed = _printed(recurrence, analysis, "auto")
+    return pass_costs(printed.programs, printed.native)
 
 
 OWN_NAMES = frozenset({"start", "NATIVE", "promises", "estimate", "NamedTuple"})

@@ -12,7 +12,7 @@ from recc.backends.torch.names import python_name
 from recc.ir.nodes import Arange, Expr, Let, Recurrence, Ref, State, Var
 from recc.ir.traverse import names, nodes, symbolic_sizes
 from recc.passes.analyse import Analysis
-from recc.passes.cost import Cost, cost_of
+from recc.passes.cost import PassCost, cost_of
 from recc.passes.hoist import hoist
 from recc.passes.lower_convolution import ConvolutionPlan, lower_convolution
 from recc.passes.lower_scan import LevelPlan, lower_scan
@@ -22,13 +22,13 @@ from recc.passes.schedule import Schedule, Shapes, schedule
 
 @dataclass(frozen=True)
 class PrintedProgram:
-    """The functions' text, the expression that makes the `Program` of them, and a step's costs: walked, scanned.
+    """The functions' text, the expression that makes the `Program` of them, and what a pass costs in torch.
 
     `convolved` says whether what convolutions need is among it."""
 
     text: str
     value: str
-    costs: tuple[Cost, Cost]
+    cost: PassCost
     convolved: bool = False
 
 
@@ -68,7 +68,7 @@ def print_program(
 
     If it is to be `convolved`, what convolutions need is printed where the step admits it."""
     plan = schedule(order_axes(recurrence, context.ranks), shapes)
-    levels = lower_scan(_stepwise(plan), analysis) if analysis is not None else ()
+    levels = lower_scan(_stepwise(plan), analysis, plan.recurrence) if analysis is not None else ()
     plan, levels = hoist(plan, levels, shapes, frozenset(let.name for let in (*_loose(plan), *plan.step)))
     views = _views(plan)
     step = _step(plan, views, context)
@@ -95,7 +95,7 @@ def print_program(
         texts.append(render_response(response[0], convolution, crossing.prepared, crossing.constants, prefix))
         solved = convolution_value(convolution, crossing.prepared, prefix)
     value = _program_value(prefix, values, crossing, solved)
-    return PrintedProgram("\n\n\n".join(texts), value, _costs(plan, levels), convolution is not None)
+    return PrintedProgram("\n\n\n".join(texts), value, _cost(plan, levels), convolution is not None)
 
 
 def _program_value(prefix: str, levels: list[str], crossing: Crossing, convolution: str) -> str:
@@ -110,13 +110,17 @@ def _program_value(prefix: str, levels: list[str], crossing: Crossing, convoluti
     return "\n".join(["Program(", *(f"    {line}" for line in lines), ")"])
 
 
-def _costs(plan: Schedule, levels: tuple[LevelPlan, ...]) -> tuple[Cost, Cost]:
-    """The cost of one step when walked, and of all passes over one step of a scan."""
-    once = cost_of(plan.step, plan.recurrence.updates)
-    scanned = once
+def _cost(plan: Schedule, levels: tuple[LevelPlan, ...]) -> PassCost:
+    """The cost of one step when walked, of all passes over one step of a scan, and of what is made for all steps."""
+    recurrence = plan.recurrence
+    shared = frozenset(item.name for item in (*recurrence.params, *plan.constants))
+    walked = scanned = cost_of(plan.step, recurrence.updates, shared)
     for level in levels:
-        scanned = scanned + cost_of(level.compose.lets, level.compose.updates)
-    return once, scanned
+        scanned = scanned + cost_of(level.compose.lets, level.compose.updates, shared)
+    ahead = cost_of(plan.prepare, (), shared)
+    ahead = ahead + cost_of(plan.finish, tuple(item.expr for item in recurrence.outputs), shared)
+    totals = cost_of((), tuple(item.expr for item in recurrence.totals))
+    return PassCost(walked, scanned if levels else None, ahead + replace(totals, elements=(), products=totals.elements))
 
 
 def _stepwise(plan: Schedule) -> Recurrence:
