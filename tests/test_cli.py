@@ -1,6 +1,8 @@
 """The command line, run as users run it: in a process of its own, judged by exit code, streams and files."""
 
+import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -130,6 +132,17 @@ def test_a_bad_command_line_is_2(good: Path, tmp_path: Path) -> None:
         (["check"], "Missing argument"),
         (["check", good, "none.rec"], "there is no spec file"),
         (["explain", good, good], "unexpected extra argument"),
+        (["explain", good, "--sizes", "T=9"], "is missing"),
+        (["explain", good, "--sizes", "D=4"], "T is missing (T is the number of steps)"),
+        (["explain", good, "--sizes", "T=9,D=0"], "D is 0, and has to be at least 1"),
+        (["explain", good, "--sizes", "T=-9,D=1"], "T is -9, and has to be at least 1"),
+        (["explain", good, "--sizes", "T=9,D=many"], "whole numbers, such as T=4096,K=64, not 'D=many'"),
+        (["explain", good, "--sizes", "T=9,D=1.5"], "whole numbers"),
+        (["explain", good, "--sizes", "T=9,D"], "whole numbers"),
+        (["explain", good, "--sizes", ""], "whole numbers"),
+        (["explain", good, "--sizes", "T=9,D=4,E=4"], "has no size E, only T, B, H, D"),
+        (["explain", good, "--sizes", "T=9", "--sizes", "T=9,D=1"], "gives T twice"),
+        (["explain", good, "--sizes", "T=9,D=4", "--threads", "0"], "threads"),
         (["verify"], "--all"),
         (["verify", good, "--all"], "--all"),
         (["new", "not-a-name"], "cannot be a recurrence's name"),
@@ -225,9 +238,31 @@ def test_garbage_is_a_finding(data: bytes, tmp_path: Path) -> None:
 
 def test_explain_as_text_and_json(good: Path) -> None:
     assert "leaky" in recc("explain", good).stdout
-    import json
-
     assert json.loads(recc("explain", good, "--json").stdout)
+
+
+def test_explain_at_sizes(good: Path) -> None:
+    """Between commas or spaces, at once or one by one, and in both forms."""
+    texts = [
+        recc("explain", good, *args).stdout
+        for args in (
+            ["--sizes", "T=50000,D=512,B=8"],
+            ["--sizes", "B = 8  T=50000, D=512"],
+            ["--sizes", "T=50000", "--sizes", "D=512", "--sizes", "B=8"],
+        )
+    ]
+    assert texts[0] == texts[1] == texts[2]
+    assert texts[0].startswith("expected at T = 50000, B = 8, H = 1, D = 512, 1 thread, float32\n")
+    assert len(re.findall(r"^  (sequential|scan) +(torch|cpu) ", texts[0], re.MULTILINE)) == 3
+    assert re.search(r"^auto: sequential on cpu$", texts[0], re.MULTILINE)
+    run = recc("explain", good, "--sizes", "T=50000,D=512,B=8", "--json", "--threads", "2")
+    found = json.loads(run.stdout)["expected"]
+    assert found["sizes"] == {"T": 50000, "B": 8, "H": 1, "D": 512} and found["threads"] == 2
+    ways = {(way["method"], way["backend"]): way for way in found["ways"]}
+    assert all(0 < way["forward"] < way["training"] and way["traffic"] > way["state"] > 0 for way in ways.values())
+    for part in ("forward", "training"):
+        assert (found["auto"][part]["method"], found["auto"][part]["backend"]) in ways
+    assert "expected" not in json.loads(recc("explain", good, "--json").stdout)
 
 
 def test_verify_prints_a_table(good: Path) -> None:
@@ -235,6 +270,16 @@ def test_verify_prints_a_table(good: Path) -> None:
     assert run.returncode == 0
     for word in ("leaky", "sequential", "scan", "float64", "float32", "pass"):
         assert word in run.stdout
+
+
+def test_several_specs_are_verified_side_by_side_and_shown_in_order(good: Path, bad: Path, tmp_path: Path) -> None:
+    """What is wrong with one is said, and the others are verified all the same."""
+    second = tmp_path / "second.rec"
+    second.write_text(GOOD.replace("leaky", "second"))
+    run = recc("verify", second, bad, good)
+    assert run.returncode == 1 and "bad.rec:5" in run.stderr
+    shown = [line.split()[0] for line in run.stdout.splitlines() if line.endswith("pass") or " pass " in line]
+    assert list(dict.fromkeys(shown)) == ["second", "leaky"] and len(shown) == 2 * shown.count("leaky")
 
 
 def test_new_writes_a_spec_that_compiles(tmp_path: Path) -> None:

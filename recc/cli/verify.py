@@ -10,10 +10,12 @@ from recc.cli.arguments import SPEC_HELP, Settings, check_names, find_spec, pars
 from recc.cli.output import CommandLineError, error_console, show_error, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from rich.progress import Progress
     from rich.table import Table
 
+    from recc.diagnostics import SpecError
     from recc.verify import Result
 
 
@@ -47,35 +49,58 @@ def verify_specs(
 
 
 def _run(sources: "Sequence[tuple[str, str | Path]]", constants: dict[str, int | float]) -> "tuple[list[Result], bool]":
-    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from recc.diagnostics import SpecError
-    from recc.verify import verify
 
     results: list[Result] = []
     failed = False
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=error_console(), transient=True) as progress:
-        for argument, source in sources:
-            task = progress.add_task(escape(argument), total=None)
-
-            def advance(done: int, total: int, task=task) -> None:
-                progress.update(task, completed=done, total=total)
-
-            try:
-                check_names(source, constants)
-                results += verify(source, constants=constants, progress=advance)
-            except SpecError as error:
+        for found in _found(sources, constants, progress):
+            if isinstance(found, SpecError):
                 progress.stop()
-                show_error(error)
+                show_error(found)
                 progress.start()
                 failed = True
-            progress.remove_task(task)
+            else:
+                results += found
     return results, failed
 
 
-WIDTH = 120  # narrower, numbers would be cut short, and a number without its exponent misleads
+def _found(
+    sources: "Sequence[tuple[str, str | Path]]", constants: dict[str, int | float], progress: "Progress"
+) -> "Iterator[list[Result] | SpecError]":
+    """The results of each source, or what is wrong with it; one that is alone shows its cases on the bar."""
+    from rich.markup import escape
+
+    from recc.diagnostics import SpecError
+    from recc.verify import verify
+    from recc.verify.together import verify_each
+
+    good: list[tuple[str, str | Path]] = []
+    for argument, source in sources:
+        try:
+            check_names(source, constants)
+            good.append((argument, source))
+        except SpecError as error:
+            yield error
+    if len(good) == 1:
+        ((argument, source),) = good
+        task = progress.add_task(escape(argument), total=None)
+        try:
+            yield verify(source, constants=constants,
+                         progress=lambda done, total: progress.update(task, completed=done, total=total))  # fmt: skip
+        except SpecError as error:
+            yield error
+        return
+    task = progress.add_task("specs", total=len(good))
+    for found in verify_each([source for _, source in good], constants):
+        progress.advance(task)
+        yield found
+
+
+WIDTH = 132  # narrower, numbers would be cut short, and a number without its exponent misleads
 
 
 def _table(results: "Sequence[Result]") -> "Table":
