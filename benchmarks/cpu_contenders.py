@@ -11,6 +11,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,6 @@ import eager
 import torch
 from cases import Arguments
 from torch import Tensor
-from torch.nn.functional import linear
 
 import recc
 
@@ -74,25 +74,26 @@ def optional(name: str) -> ModuleType | None:
         return None
 
 
+HERE = Path(__file__).parent
 LAYERS: dict[str, Any] = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 
 
 def compiled(spec: str, backend: str) -> Function:
-    """recc's module as a function to the first output; of `gru` and `lstm` with the product before it."""
-    function: Any = recc.load(spec, backend=backend)
-    layers = {"gru": gru_layer, "lstm": lstm_layer}
-    return functools.partial(layers[spec], function) if spec in layers else lambda **given: function(**given)[0]
+    """recc's module as a function to the first output; `gru` and `lstm` with the product of inputs and weights."""
+    if spec not in LAYERS:
+        function: Any = recc.load(spec, backend=backend)
+        return lambda **given: function(**given)[0]
+    layer: Any = recc.load(HERE / f"{spec}_layer.rec", backend=backend)
+    return functools.partial({"gru": gru_layer, "lstm": lstm_layer}[spec], layer)
 
 
-def gru_layer(function: Any, x: Tensor, W: Tensor, U: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
-    D = x.shape[-1]
-    ahead = torch.cat((b_h[: 2 * D], torch.zeros_like(b_h[2 * D :])))
-    parts = linear(x, W, b_x + ahead).chunk(3, -1)
-    return function(*parts, *(weight.mT for weight in U.chunk(3)), b_h[2 * D :])[0]
+def gru_layer(layer: Any, x: Tensor, W: Tensor, U: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    b_r, b_z, _ = (b_x + b_h).chunk(3)
+    return layer(x, *W.chunk(3), *U.chunk(3), b_r, b_z, b_x.chunk(3)[2], b_h.chunk(3)[2])[0]
 
 
-def lstm_layer(function: Any, x: Tensor, W: Tensor, U: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
-    return function(*linear(x, W, b_x + b_h).chunk(4, -1), *(weight.mT for weight in U.chunk(4)))[0]
+def lstm_layer(layer: Any, x: Tensor, W: Tensor, U: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    return layer(x, *W.chunk(4), *U.chunk(4), *(b_x + b_h).chunk(4))[0]
 
 
 def single(function: Function) -> Contender:

@@ -66,10 +66,11 @@ PLAN = (
     Planned("gru", VECTOR, 512, forward=1.5, training=1),
     Planned("lstm", VECTOR, 512, forward=1.5, training=1),
 )
+LAYERS = ("gru", "lstm")
 ELEMENTWISE = ("linear_scan", "rg_lru", "mingru")
 STEP_SIZES: Sizes = MATRIX
 STEP_SPEC = MEMORY_SPEC = "gated_deltanet"
-BUILT = ("gated_deltanet", "mlstm", "gru")
+BUILT = ("linear_scan", "gated_deltanet", "mlstm", "gru")
 MEMORY_SIZES: Sizes = {"B": 1, "H": 2, "K": 32, "V": 32}
 MEMORY_COMPETITORS = ("eager", "chunkwise", "recc")
 MEMORY_STEPS = tuple(2**power for power in (10, 12, 14, 16))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpu_plan import ADD_AIM, BACKWARD_AIM, BUILD_AIMS, ELEMENTWISE, STEP_AIM
+from cpu_plan import ADD_AIM, BACKWARD_AIM, BUILD_AIMS, ELEMENTWISE, LAYERS, STEP_AIM
 
 COMPETITORS = ("eager", "chunkwise", "associative", "torch.nn", "jax scan", "jax associative", "numba", "recc torch")
 Rows = list[dict[str, Any]]
@@ -29,7 +29,10 @@ def grids(results: dict[str, Any]) -> Iterator[tuple[str, Grid]]:
     for part in ("forward", "training"):
         rows = [row for row in results["rows"] if row["pass"] == part]
         if rows:
-            yield f"cpu {part}", speed(rows, part)
+            yield f"cpu {part}", speed(rows, part, results.get("limits"))
+    failures = [[row["spec"], row["pass"], name, why] for row in results["rows"] for name, why in row["failed"].items()]
+    if failures:
+        yield "cpu failures", Grid("left out", ("recurrence", "pass", "competitor", "why"), failures, 4)
     aims = list(reached(results))
     if aims:
         yield "cpu aims", Grid("figures to reach", ("", "aim", "measured"), aims, 1)
@@ -37,11 +40,13 @@ def grids(results: dict[str, Any]) -> Iterator[tuple[str, Grid]]:
         yield "cpu memory", memory(results["memory"])
 
 
-def speed(rows: Rows, part: str) -> Grid:
-    """Medians in milliseconds, the best of torch and JAX in bold, and how many times recc is faster than it."""
+def speed(rows: Rows, part: str, limits: Any) -> Grid:
+    """Medians in milliseconds, the best of torch and JAX in bold, and how many times recc is faster than it; forwards
+    also what share of the machine's limit it reaches."""
     known = [name for name in COMPETITORS if any(name in row["seconds"] for row in rows)]
     names = [*known, "recc", *(["add"] if part == "forward" else [])]
     numba = ["numba"] if "numba" in known else []
+    known_limits = limits if part == "forward" else None
     cells = [
         [
             row["spec"],
@@ -49,12 +54,21 @@ def speed(rows: Rows, part: str) -> Grid:
             *(bold(time(row, name), name == row["best"]) for name in names),
             times(row["ratio"]),
             *(versus(row, name) for name in numba),
+            *([limited(row, known_limits)] if known_limits else []),
         ]
         for row in rows
     ]
-    return Grid(
-        f"{part}, ms (median)", ["recurrence", "size", *names, "best/recc", *(f"{n}/recc" for n in numba)], cells
-    )
+    ratios = ["best/recc", *(f"{n}/recc" for n in numba), *(["recc's share of"] if known_limits else [])]
+    return Grid(f"{part}, ms (median)", ["recurrence", "size", *names, *ratios], cells)
+
+
+def limited(row: dict[str, Any], limits: dict[str, float]) -> str:
+    """What is reached of the rate of fused multiply-adds, or of that of matrix products for a layer; where these are
+    not what takes the time, of the memory's bandwidth."""
+    if row["flops"] is None:
+        return f"{row['bytes'] / median(row, 'recc') / limits['triad']:.0%} triad"
+    name = "gemm" if row["spec"] in LAYERS else "fma"
+    return f"{rate(row) / limits[name]:.0%} {name}"
 
 
 def versus(row: dict[str, Any], name: str) -> str:
@@ -63,6 +77,8 @@ def versus(row: dict[str, Any], name: str) -> str:
 
 def time(row: dict[str, Any], name: str) -> str:
     timing = row["seconds"].get(name)
+    if name in row["failed"]:
+        return "failed"
     return "-" if timing is None else f"{significant(timing['median'] * 1e3)}{chosen(row, name)}"
 
 

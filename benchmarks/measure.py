@@ -19,17 +19,21 @@ from torch import Tensor
 
 RESULTS = Path(__file__).parent / "results"
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-SLOW = 2.0  # seconds; what takes longer is run once, and no start-up cost can matter
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long one row is measured: at least `least` rounds, then until `budget` seconds are spent or `most` rounds."""
+    """How long one row is measured: at least `least` rounds, then until `budget` seconds are spent or `most` rounds.
+
+    What takes more than `slow` seconds is run once: no start-up cost can matter. Before each call there are `pause`
+    seconds of rest, for the threads of whoever ran before to fall asleep: they go on spinning for a while."""
 
     budget: float = 1.0
     least: int = 3
     most: int = 25
     clock: str = "wall"
+    slow: float = 2.0
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def interleaved(
             result = call()
             took = clock() - began
             check(name, result)
-            seconds[name] = [took] if took > SLOW else []
+            seconds[name] = [took] if took > effort.slow else []
             del result
         names = [name for name, known in seconds.items() if not known]
         began = time.perf_counter()
@@ -68,6 +72,7 @@ def interleaved(
                 break
             for place in range(len(names)):
                 name = names[(place + done) % len(names)]
+                time.sleep(effort.pause)
                 seconds[name].append(timed(competitors[name], clock))
     finally:
         gc.enable()

@@ -135,6 +135,15 @@ def cpu_section(results: Path, name: str) -> str:
     return "Not measured." if grid is None else markdown(grid.head, grid.rows, grid.words)
 
 
+def cpu_failures(results: Path) -> str:
+    """The competitors that were left out of a row, and why."""
+    path = results / "cpu.json"
+    if not path.exists():
+        return "Not measured."
+    grid = dict(cpu_report.grids(read(path))).get("cpu failures")
+    return "No competitor failed." if grid is None else markdown(grid.head, grid.rows, grid.words)
+
+
 def cpu_machine(results: Path) -> str:
     path = results / "cpu.json"
     return cpu_report.about(read(path)) if path.exists() else "Not measured."
@@ -155,6 +164,7 @@ SECTIONS: dict[str, Callable[[Path], str]] = {
     "decode": decode_section,
     "cpu machine": cpu_machine,
     "cpu picture": cpu_picture,
+    "cpu failures": cpu_failures,
     **{f"cpu {name}": partial(cpu_section, name=f"cpu {name}") for name in ("aims", "forward", "training", "memory")},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from recc.runtime.costs import Rates
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -143,7 +146,7 @@ def test_native_code_is_measured_against_every_competitor(cpu_results: Path) -> 
         assert expected <= set(row["seconds"])
         assert all(0 < timing["fastest"] <= timing["median"] <= timing["slowest"] for timing in row["seconds"].values())
         assert set(row["errors"]) == set(row["seconds"]) - {"add"}
-        assert all(error < 1e-4 for error in row["errors"].values())
+        assert all(error < 1e-4 for error in row["errors"].values()) and row["failed"] == {}
         best = min(
             row["seconds"][name]["median"] for name in set(row["seconds"]) - {"recc", "recc torch", "add", "numba"}
         )
@@ -167,11 +170,60 @@ def test_limits_a_token_building_and_memory_are_measured(cpu_results: Path) -> N
 def test_the_page_shows_native_code(cpu_results: Path) -> None:
     page = (cpu_results / "page.md").read_text()
     assert outside_of_sections(page) == outside_of_sections(PAGE.read_text())
+    assert section(page, "cpu failures") == "No competitor failed.\n"
     for row in read(cpu_results, "cpu")["rows"]:
         assert f"| {row['spec']} |" in section(page, f"cpu {row['pass']}")
+        share = "triad" if row["flops"] is None else "gemm" if row["spec"] in ("gru", "lstm") else "fma"
+        (line,) = [line for line in section(page, "cpu forward").splitlines() if line.startswith(f"| {row['spec']} |")]
+        assert line.endswith(f"% {share} |")
         assert f"| {row['spec']}, {row['pass']}, against {row['best']} |" in section(page, "cpu aims")
     assert "GFLOP/s" in section(page, "cpu machine") and "cpu.png" in section(page, "cpu picture")
     assert section(page, "cpu memory").count("| recc |") == 2
+
+
+FAILING = """
+import json, sys
+from dataclasses import asdict
+sys.path.insert(0, sys.argv[1])
+from cpu_contenders import Contender, contenders, in_torch
+from cpu_plan import planned
+from cpu_report import grids
+from cpu_speed import measured
+from measure import Effort
+
+def broken(a, x):
+    raise RuntimeError("no such operator\\nand more")
+
+known = contenders("linear_scan", 80, "cpu")
+found = {name: known[name] for name in ("eager", "recc")}
+found |= {name: Contender({"": in_torch(f)}) for name, f in (("wrong", lambda a, x: x), ("broken", broken))}
+row = measured(planned("linear_scan", True), found, "forward", Effort(0.0, 2, 2))
+row = json.loads(json.dumps(row, default=asdict))
+tables = dict(grids({"rows": [row], "building": [], "memory": []}))
+print(json.dumps({"row": row, "left out": tables["cpu failures"].rows}))
+"""
+
+
+@pytest.mark.slow
+def test_a_competitor_that_fails_is_left_out_and_named() -> None:
+    command = [sys.executable, "-c", FAILING, str(BENCHMARKS)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["row"]["seconds"].keys() == {"eager", "recc", "add"} and found["row"]["best"] == "eager"
+    assert found["row"]["errors"].keys() == {"eager", "recc"}
+    whys = {name: why for _, _, name, why in found["left out"]}
+    assert whys.keys() == {"wrong", "broken"}
+    assert "wrong is off by" in whys["wrong"] and whys["broken"] == "RuntimeError: no such operator"
+
+
+@pytest.mark.slow
+def test_the_rates_of_the_cost_model_are_measured() -> None:
+    printed = run("calibrate.py", "--quick")
+    for name in Rates._fields:
+        assert re.search(rf"^{name.upper()}_SECONDS = [\d.e-]+  # now [\d.e-]+$", printed, re.MULTILINE)
+    for spec in ("linear_scan", "gated_deltanet", "gru"):
+        assert re.search(rf"{spec} .* native .* both", printed)
 
 
 def test_a_case_that_is_not_there_is_refused_in_one_line() -> None:
