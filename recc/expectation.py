@@ -143,9 +143,7 @@ def complete(recurrence: Recurrence, given: Mapping[str, int]) -> dict[str, int]
 
 def symbols(recurrence: Recurrence) -> list[str]:
     """The sizes that a spec leaves open, in order of appearance."""
-    variables = [*recurrence.variables, *(item.var for item in recurrence.outputs)]
-    found = dict.fromkeys(size for var in variables for size in var.sizes if isinstance(size, str))
-    return [name for name in found if name not in dict(recurrence.sizes)]
+    return [name for name in recurrence.symbols if name not in dict(recurrence.sizes)]
 
 
 def elements(var: Var, sizes: Mapping[str, int]) -> int:

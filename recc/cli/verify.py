@@ -75,8 +75,7 @@ def _found(
     from rich.markup import escape
 
     from recc.diagnostics import SpecError
-    from recc.verify import verify
-    from recc.verify.together import verify_each
+    from recc.verify.together import verify_each, verify_one
 
     good: list[tuple[str, str | Path]] = []
     for argument, source in sources:
@@ -88,11 +87,7 @@ def _found(
     if len(good) == 1:
         ((argument, source),) = good
         task = progress.add_task(escape(argument), total=None)
-        try:
-            yield verify(source, constants=constants,
-                         progress=lambda done, total: progress.update(task, completed=done, total=total))  # fmt: skip
-        except SpecError as error:
-            yield error
+        yield verify_one(source, constants, lambda done, total: progress.update(task, completed=done, total=total))
         return
     task = progress.add_task("specs", total=len(good))
     for found in verify_each([source for _, source in good], constants):

@@ -385,6 +385,12 @@ class Recurrence:
     doc: str = field(default="", compare=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False, kw_only=True)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The sizes of variables and outputs that have a name, in order of appearance."""
+        variables = [*self.variables, *(item.var for item in self.outputs)]
+        return tuple(dict.fromkeys(size for var in variables for size in var.sizes if isinstance(size, str)))
+
     def update_of(self, state: str) -> Expr:
         return self.updates[self.state_names.index(state)]
 

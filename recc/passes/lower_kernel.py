@@ -51,7 +51,8 @@ def block_ranks(recurrence: Recurrence) -> Ranks | None:
     """How axes rank where rows of a recurrence (a primal) are better walked side by side, else None.
 
     A matrix for each of several heads lies as it was declared, its heads outside."""
-    for ranks in (axis_ranks(recurrence), _declared_ranks(recurrence)):
+    first, second = axis_ranks(recurrence), _declared_ranks(recurrence)
+    for ranks in (first, second) if second != first else (first,):
         if walks_blocks(_Lowering(recurrence, ranks, False, (), False).flat, ranks):
             return ranks
     return None

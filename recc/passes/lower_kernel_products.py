@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import reduce
 
 from recc.ir.build import add, mul, neg
 from recc.ir.nodes import Axis, Binary, Const, Expr, Let, Recurrence, Reduce, Ref, Size, SizeOf, Unary
@@ -125,8 +126,4 @@ def _operations(expr: Expr) -> set[str] | None:
 
 def _product(factors: Iterable[Expr]) -> Expr:
     """A product, factors with few axes first, those over the same axes together."""
-    items = sorted(factors, key=lambda item: (len(item.axes), sorted(str(axis) for axis in item.axes)))
-    result = items[0]
-    for item in items[1:]:
-        result = mul(result, item)
-    return result
+    return reduce(mul, sorted(factors, key=lambda item: (len(item.axes), sorted(str(axis) for axis in item.axes))))

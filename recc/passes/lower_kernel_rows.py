@@ -7,6 +7,7 @@ matrices: outer products, which are summed over the rows and steps of a tile at 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from recc.ir.build import mul, neg
 from recc.ir.kernel import ROWS, Outer
@@ -255,7 +256,7 @@ def _outer_pairs(item: Output, made: dict[str, Let]) -> list[tuple[Factor, Facto
     for negative, factors in terms:
         left = [factor for factor in factors if j not in factor.axes]
         right = [factor for factor in factors if j in factor.axes]
-        x, y = (_product(part) if part else None for part in (left, right))
+        x, y = (reduce(mul, part) if part else None for part in (left, right))
         if x is None or y is None or k in y.axes or k not in x.axes:
             return None
         axes = [tuple(a for a in shared if a in part.axes) for part in (x, y)]
@@ -286,13 +287,6 @@ def _terms(expr: Expr, both: set[Axis], made: dict[str, Let]) -> list[Term] | No
                 return None
             return [(a != b, left + right) for a, left in first for b, right in second]
     return None
-
-
-def _product(factors: list[Expr]) -> Expr:
-    result = factors[0]
-    for factor in factors[1:]:
-        result = mul(result, factor)
-    return result
 
 
 # --- the axis for rows ---

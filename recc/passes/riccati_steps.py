@@ -13,7 +13,7 @@ from recc.passes.chain import Stage
 from recc.passes.intervals import Intervals
 from recc.passes.monomials import Monomial, Monomials, NotPolynomial
 from recc.passes.powers import Powers, powers
-from recc.passes.semidefinite import Semidefinite
+from recc.passes.semidefinite import Semidefinite, not_negative
 from recc.passes.split import split
 from recc.passes.two_sided import anonymous, groups, two_sided
 from recc.structures.form import Term
@@ -145,8 +145,7 @@ class Reader:
         return Affine(source, _turned(found.right, self._axes, self._pair), self._not_negative(found.square, expr))
 
     def _not_negative(self, product: Powers, expr: Expr) -> Expr:
-        even = all(count % 2 == 0 or self._intervals.of(part).non_negative for part, count in product.exponents)
-        if not self._proved and (isinstance(product.number, complex) or product.number < 0 or not even):
+        if not (self._proved or not_negative(product, self._intervals)):
             raise NotRiccati(expr, "a factor of it may be negative")
         return product.value
 

@@ -63,6 +63,11 @@ class Semidefinite:
         return turned == columns and self._not_negative(rest)
 
     def _not_negative(self, product: Powers) -> bool:
-        number = product.number
-        even = all(count % 2 == 0 or self._intervals.of(expr).non_negative for expr, count in product.exponents)
-        return not isinstance(number, complex) and number > 0 and even
+        return not_negative(product, self._intervals)
+
+
+def not_negative(product: Powers, intervals: Intervals) -> bool:
+    """Whether a product is known not to be negative: its number, and whatever stands in it to an odd power."""
+    number = product.number
+    even = all(count % 2 == 0 or intervals.of(expr).non_negative for expr, count in product.exponents)
+    return not isinstance(number, complex) and number > 0 and even

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import networkx as nx
 
@@ -135,15 +136,8 @@ def applied(terms: Iterable[Term], value: Ref, places: Sequence[Axis]) -> Expr:
     for term in terms:
         index = tuple(at.get(item, item) if isinstance(item, Axis) else item for item in term.index)
         factors = (substitute(factor, dict(at)) for factor in term.factors)
-        result = add(result, total(mul_all((*factors, replace(value, index=index))), term.bound))
+        result = add(result, total(reduce(mul, (*factors, replace(value, index=index))), term.bound))
     return result
-
-
-def mul_all(factors: Iterable[Expr]) -> Expr:
-    first, *rest = factors
-    for factor in rest:
-        first = mul(first, factor)
-    return first
 
 
 def _parts(

@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from recc.diagnostics import Diagnostic, SpecError
-from recc.verify import Result, verify
+from recc.diagnostics import SpecError
+from recc.verify import Progress, Result, verify
 
 
 def verify_each(
@@ -20,30 +20,27 @@ def verify_each(
     workers = min(len(sources), os.cpu_count() or 1)
     if workers < 2:
         for source in sources:
-            yield _verified(source, constants)
+            yield verify_one(source, constants)
         return
     # Not forked: threads of torch, and locks that they hold, do not survive that.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_at_once) as pool:
-        found = [pool.submit(_picklable, source, constants) for source in sources]
+        found = [pool.submit(verify_one, source, constants) for source in sources]
         try:
             for future in found:
-                result = future.result()
-                yield SpecError(result) if isinstance(result, tuple) else result
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _verified(source: str | Path, constants: dict[str, int | float] | None) -> list[Result] | SpecError:
+def verify_one(
+    source: str | Path, constants: dict[str, int | float] | None = None, progress: Progress | None = None
+) -> list[Result] | SpecError:
+    """What `verify` gives for a source, or what it raises for a bad spec."""
     try:
-        return verify(source, constants=constants)
+        return verify(source, constants=constants, progress=progress)
     except SpecError as error:
         return error
-
-
-def _picklable(source: str | Path, constants: dict[str, int | float] | None) -> list[Result] | tuple[Diagnostic, ...]:
-    found = _verified(source, constants)
-    return tuple(found.diagnostics) if isinstance(found, SpecError) else found
 
 
 def _leave_at_once() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from recc.backends.cpu.drive import Driver, Tensor
+from recc.backends.cpu.drive import Driver, Tensor, pointer_type
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
 from recc.backends.cpu.walk import param_lines
 from recc.ir.kernel import Array
 
+ROW = "block.row[row]"
 EACH_ROW = "for (int row = me->first; row < me->end; row++)"
 
 
@@ -74,7 +75,7 @@ class Blocks:
 
     def prepared(self, cleared: list[str], params: list[Tensor], before: list[str]) -> list[str]:
         """Where a block's params are; the first of a team clears memory, and computes what comes before all steps."""
-        lines = [self.driver.declare(tensor, "0").replace("origin(row", "origin(block.row[0]") for tensor in params]
+        lines = [self.driver.declare(tensor, "0", row="block.row[0]") for tensor in params]
         lines += [f"{INDENT * 2}if (me->rank == 0) {{", *(f"{INDENT * 3}{line}" for line in cleared)]
         lines += [INDENT + line for line in param_lines(self.driver, params)]
         lines += [INDENT + line for call in before for line in call.splitlines()]
@@ -82,15 +83,10 @@ class Blocks:
 
     def declare(self, tensors: list[Tensor], written: bool) -> list[str]:
         """Pointers to the tensors of each row."""
-        return [
-            f"{INDENT * 2}{'' if written else 'const '}{tensor.type} *{tensor.name}[BLOCK_ROWS];" for tensor in tensors
-        ]
+        return [f"{INDENT * 2}{pointer_type(tensor, not written)}{tensor.name}[BLOCK_ROWS];" for tensor in tensors]
 
     def point(self, tensor: Tensor, begin: str, written: bool) -> str:
-        kind = f"{'' if written else 'const '}{tensor.type} *"
-        scale = "2 * " if tensor.port.complex else ""
-        at = f"origin(block.row[row], shape, strides + {tensor.place} * width, {begin})"
-        return f"{INDENT * 3}{tensor.name}[row] = ({kind})data[{tensor.place}] + {scale}{at};"
+        return f"{INDENT * 3}{tensor.name}[row] = {self.driver.address(tensor, begin, not written, ROW)};"
 
     def values(self, tensors: list[Tensor], depth: int) -> list[str]:
         """Pointers to the values of each row at a step."""

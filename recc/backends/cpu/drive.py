@@ -26,6 +26,10 @@ class Tensor:
         return f"strides[{self.place} * width]"
 
 
+def pointer_type(tensor: Tensor, constant: bool) -> str:
+    return f"{'const ' if constant else ''}{tensor.type} *"
+
+
 class Driver:
     """Prints what one library function does with the tensors of a call."""
 
@@ -33,11 +37,15 @@ class Driver:
         self.step, self._names = step, names
         self._arrays = {array.name: array for array in step.kernel.arrays}
 
-    def declare(self, tensor: Tensor, begin: str, constant: bool = True, depth: int = 2) -> str:
+    def declare(self, tensor: Tensor, begin: str, constant: bool = True, depth: int = 2, row: str = "row") -> str:
+        kind = pointer_type(tensor, constant)
+        return f"{INDENT * depth}{kind}const {tensor.name} = {self.address(tensor, begin, constant, row)};"
+
+    def address(self, tensor: Tensor, begin: str, constant: bool, row: str) -> str:
+        """Where a row of a tensor begins."""
         scale = "2 * " if tensor.port.complex else ""
-        kind = f"{'const ' if constant else ''}{tensor.type} *"
-        at = f"origin(row, shape, strides + {tensor.place} * width, {begin})"
-        return f"{INDENT * depth}{kind}const {tensor.name} = ({kind})data[{tensor.place}] + {scale}{at};"
+        at = f"origin({row}, shape, strides + {tensor.place} * width, {begin})"
+        return f"({pointer_type(tensor, constant)})data[{tensor.place}] + {scale}{at}"
 
     # --- a step's inputs and outputs ---
 
@@ -105,8 +113,8 @@ class Driver:
         constant = "" if array.storage in ("output", "next") else "const "
         return f"({constant}{self.step.pointer(array)}){code}"
 
-    def call(self, what: str, arguments: list[str], depth: int) -> str:
-        return wrapped_list(f"{self.step.prefix}_{what}(", ["m", *arguments], ");", depth=depth)
+    def call(self, what: str, arguments: list[str], depth: int, memory: str = "m") -> str:
+        return wrapped_list(f"{self.step.prefix}_{what}(", [memory, *arguments], ");", depth=depth)
 
     # --- states and sums ---
 

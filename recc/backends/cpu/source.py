@@ -64,9 +64,7 @@ def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> s
 
 
 def _symbols(recurrence: Recurrence) -> list[str]:
-    variables = [*recurrence.variables, *(out.var for out in recurrence.outputs)]
-    found = dict.fromkeys(size for var in variables for size in var.sizes if isinstance(size, str))
-    return list(dict.fromkeys([*found, *(size for size, _ in recurrence.sizes)]))
+    return list(dict.fromkeys([*recurrence.symbols, *(size for size, _ in recurrence.sizes)]))
 
 
 def size_macros(recurrence: Recurrence) -> dict[str, str]:

@@ -60,10 +60,9 @@ class Forward:
     of packed sequences and their first tiles (or none)."""
 
     def __init__(self, step: StepPrinter, names: Names):
-        kernel = step.kernel
         self._driver = Driver(step, names)
-        self._step, self._kernel = step, kernel
-        groups, self._bounds = forward_tensors(kernel, names)
+        self._step = step
+        groups, self._bounds = forward_tensors(step.kernel, names)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
 
     def memory(self) -> str:
@@ -82,7 +81,7 @@ class Forward:
         for tensor in self._s:
             lines += driver.copy(tensor.port, tensor.name, "m", save=False, depth=2)
         lines += param_lines(driver, self._w)
-        if self._step.before():
+        if self._step.kernel.before:
             lines.append(driver.call("before", given_params(driver, self._w), 2))
         lines += [f"{INDENT * 2}for (int64_t n = 0; n < count; n++) {{"]
         lines += [f"{INDENT * 3}const int64_t t = shape[REVERSE] ? count - 1 - n : n;"]
@@ -116,7 +115,7 @@ class Backward:
     inputs, params (one a row) and initial states, the bounds of packed sequences and their first tiles (or none)."""
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names, replays: bool):
-        self._step, self._replay, self.replays, self._names = step, replay, replays, names
+        self._step, self._replay, self._replays, self._names = step, replay, replays, names
         self._driver = Driver(step, names)
         self._walker = Driver(replay, names)
         groups, self._bounds = backward_tensors(step.kernel, replay.kernel, names)
@@ -124,9 +123,6 @@ class Backward:
 
     def memory(self) -> str:
         return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._g, *self._dx]))
-
-    def replay_memory(self) -> str:
-        return self._replay.memory()
 
     def states(self) -> str:
         """The states before a step, as the steps of a tile leave them."""
@@ -141,7 +137,7 @@ class Backward:
         driver = self._driver
         made = ["struct backward_memory *const m = allocate(sizeof *m);"]
         held = ["m"]
-        if self.replays:
+        if self._replays:
             made += ["struct replay_memory *const replay = allocate(sizeof *replay);"]
             made += ["struct states *const path = allocate((size_t)shape[TILE_STEPS] * sizeof *path);"]
             held += ["replay", "path"]
@@ -156,17 +152,17 @@ class Backward:
             lines += [f"{INDENT * 2}memset(&m->{self._names(part)}, 0, sizeof m->{self._names(part)});"
                       for part in tensor.port.parts]  # fmt: skip
         lines += param_lines(driver, self._w)
-        if self._step.before():
+        if self._step.kernel.before:
             lines.append(driver.call("before", given_params(driver, self._w), 2))
-        if self.replays and self._replay.before():
-            lines.append(on_replay(driver.call("before", given_params(driver, self._w), 2)))
+        if self._replays and self._replay.kernel.before:
+            lines.append(self._walker.call("before", given_params(driver, self._w), 2, "replay"))
         lines += [f"{INDENT * 2}const int64_t length = (count + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
         lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
         lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS];"]
         lines += [
             f"{INDENT * 3}const int64_t steps = count - start < shape[TILE_STEPS] ? count - start : shape[TILE_STEPS];"
         ]
-        lines += self._replayed() if self.replays else []
+        lines += self._replayed() if self._replays else []
         lines += [f"{INDENT * 3}for (int64_t n = steps - 1; n >= 0; n--) {{", _time()]
         for tensor in (*self._g, *self._dx):
             lines += driver.fetch(tensor, 4, True, tensor in self._dx)
@@ -188,7 +184,7 @@ class Backward:
     def _before_step(self) -> list[str]:
         """The states before a step where the adjoint's step is called."""
         parts = [part for tensor in self._entry for part in tensor.port.parts]
-        return [self._state(part, "n") if self.replays else "NULL" for part in parts]
+        return [self._state(part, "n") if self._replays else "NULL" for part in parts]
 
     def _state(self, part: str, at: str) -> str:
         sizes = next(array.sizes for array in self._step.kernel.arrays if array.name == part)
@@ -208,13 +204,7 @@ class Backward:
         parts = [part for port in primal.states for part in port.parts]
         given = [code for tensor in self._x for code in driver.given(tensor)] + given_params(driver, self._w)
         given += [self._state(part, "n") for part in parts] + [self._state(part, "n + 1") for part in parts]
-        call = on_replay(driver.call("step", given, 4))
-        return [*lines, call, f"{INDENT * 3}}}"]
-
-
-def on_replay(call: str) -> str:
-    """A call of one of the adjoint's functions as one of the replay's."""
-    return call.replace("backward_", "replay_", 1).replace("(m, ", "(replay, ", 1).replace("(m)", "(replay)", 1)
+        return [*lines, self._walker.call("step", given, 4, "replay"), f"{INDENT * 3}}}"]
 
 
 def _time() -> str:

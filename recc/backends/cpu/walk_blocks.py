@@ -4,12 +4,12 @@ They take what those of `walk` take, but that sums of outer products are one a b
 
 from __future__ import annotations
 
-from recc.backends.cpu.blocks import EACH_ROW, Blocks
-from recc.backends.cpu.drive import HEAD, Tensor
+from recc.backends.cpu.blocks import EACH_ROW, ROW, Blocks
+from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
-from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params, on_replay
+from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params
 from recc.ir.kernel import Kernel, Outer
 
 CLEARED = "memset({0}, 0, sizeof *{0});"
@@ -31,7 +31,9 @@ class BlockForward:
     def text(self) -> str:
         blocks = self._blocks
         held = {"m": ("struct forward_memory", "sizeof(struct forward_memory)")}
-        before = [blocks.driver.call("before", given_params(blocks.driver, self._w), 2)] if self._step.before() else []
+        before = (
+            [blocks.driver.call("before", given_params(blocks.driver, self._w), 2)] if self._step.kernel.before else []
+        )
         lines = [HEAD.format(name="forward"), *blocks.opening(held, self._bounds)]
         lines += blocks.prepared([CLEARED.format("m")], self._w, before)
         lines += blocks.declare([*self._x, *self._s], False) + blocks.declare([*self._y, *self._final], True)
@@ -53,14 +55,14 @@ class BlockForward:
         lines += blocks.values([*self._x, *self._y], 3)
         lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) {{"]
         lines += [*blocks.absent([*self._x, *self._y], 5), f"{INDENT * 5}continue;", f"{INDENT * 4}}}"]
-        lines += [f"{INDENT * 4}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - n : n;"]
+        lines.append(_time("n", "n", 4))
         lines += self._save_entry()
         lines += [line for tensor in self._x for line in blocks.load(tensor, 4)]
         lines += [line for tensor in self._y for line in blocks.place(tensor, 4)]
         given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w), *blocks.given(self._y)]
         lines += [f"{INDENT * 3}}}", blocks.driver.call("step", given, 3)]
         lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) continue;"]
-        lines += [f"{INDENT * 4}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - n : n;"]
+        lines.append(_time("n", "n", 4))
         lines += [line for tensor in self._y for line in blocks.store(tensor, 4)]
         lines += [f"{INDENT * 4}if (n + 1 < block.count[row]) continue;"]
         lines += blocks.copy(self._final, "m", save=True, depth=4)
@@ -71,7 +73,7 @@ class BlockForward:
         lines = [f"{INDENT * 4}if (data[{self._entry[0].place}] && n % shape[TILE_STEPS] == 0) {{"]
         begin = "block.first[row] + n / shape[TILE_STEPS]"
         for tensor in self._entry:
-            lines.append(blocks.driver.declare(tensor, begin, False, 5).replace("origin(row", "origin(block.row[row]"))
+            lines.append(blocks.driver.declare(tensor, begin, False, 5, ROW))
             lines += blocks.driver.copy(tensor.port, tensor.name, "m", save=True, depth=5, row="[row]")
         return [*lines, f"{INDENT * 4}}}"]
 
@@ -81,7 +83,7 @@ class BlockBackward:
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names):
         self._step, self._replay, self._names = step, replay, names
-        self._blocks = Blocks(step, names)
+        self._blocks, self._walker = Blocks(step, names), Driver(replay, names)
         groups, self._bounds = backward_tensors(step.kernel, replay.kernel, names)
         self._x, self._w, self._entry, self._g, self._final, self._dx, dw, self._ds = groups
         outer = {item.total for item in step.kernel.outers}
@@ -108,8 +110,8 @@ class BlockBackward:
             count = self._step.row_count(blocks.array(name))
             held[self._past(name)] = ("real", f"{TILE} * {count} * sizeof(real)")
         given = given_params(blocks.driver, self._w)
-        before = [blocks.driver.call("before", given, 2)] if self._step.before() else []
-        before += [on_replay(blocks.driver.call("before", given, 2))] if self._replay.before() else []
+        before = [blocks.driver.call("before", given, 2)] if self._step.kernel.before else []
+        before += [self._walker.call("before", given, 2, "replay")] if self._replay.kernel.before else []
         cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(path, 0, {held['path'][1]});"]
         lines = [HEAD.format(name="backward"), *blocks.opening(held, self._bounds)]
         lines += blocks.prepared(cleared, self._w, before) + self._pointers()
@@ -140,7 +142,7 @@ class BlockBackward:
         lines = [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (start >= block.count[row]) continue;"]
         for tensor in self._entry:
             begin = "block.first[row] + tile"
-            lines.append(blocks.driver.declare(tensor, begin, True, 4).replace("origin(row", "origin(block.row[row]"))
+            lines.append(blocks.driver.declare(tensor, begin, True, 4, ROW))
             lines += blocks.driver.copy(
                 tensor.port, tensor.name, "path[0]", save=False, depth=4, arrow=".", row="[row]"
             )
@@ -151,14 +153,19 @@ class BlockBackward:
         given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
         given += [f"path[n].{part}" for part in parts] + [f"path[n + 1].{part}" for part in parts]
         given += [f"path[n].{self._names(name)}" for name in kept_arrays(primal)]
-        return [*lines, on_replay(blocks.driver.call("step", given, 4)), f"{INDENT * 3}}}"]
+        return [*lines, self._walker.call("step", given, 4, "replay"), f"{INDENT * 3}}}"]
 
     def _loaded(self, tensors: list[Tensor], written: list[Tensor] | None = None) -> list[str]:
         """The values of each row at a step, to within a loop over rows that have one."""
         blocks, written = self._blocks, written or []
         lines = blocks.values([*tensors, *written], 4)
         lines += [f"{INDENT * 4}{EACH_ROW} {{", f"{INDENT * 5}if (start + n >= block.count[row]) {{"]
-        lines += [*blocks.absent([*tensors, *written], 6), f"{INDENT * 6}continue;", f"{INDENT * 5}}}", _time()]
+        lines += [
+            *blocks.absent([*tensors, *written], 6),
+            f"{INDENT * 6}continue;",
+            f"{INDENT * 5}}}",
+            _time("start - n", "start + n", 5),
+        ]
         lines += [line for tensor in tensors for line in blocks.load(tensor, 5)]
         return lines + [line for tensor in written for line in blocks.place(tensor, 5)]
 
@@ -180,7 +187,7 @@ class BlockBackward:
             to, size = f"{self._past(name)} + (n * BLOCK_ROWS + row) * {count}", f"{count} * sizeof(real)"
             lines += [f"{INDENT * 5}if (there) memcpy({to}, m->{self._names(name)}[row], {size});"]
             lines += [f"{INDENT * 5}else memset({to}, 0, {size});"]
-        lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", _time()]
+        lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", _time("start - n", "start + n", 5)]
         lines += [line for tensor in self._dx for line in blocks.store(tensor, 5)]
         return [*lines, f"{INDENT * 4}}}", f"{INDENT * 3}}}"]
 
@@ -224,7 +231,7 @@ class BlockBackward:
         if self._outer:
             lines.append(f"{INDENT * 2}if (me->rank == 0) {{")
         for tensor in self._outer:
-            lines.append(INDENT + driver.declare(tensor, "0", False).replace("origin(row", "origin(number"))
+            lines.append(driver.declare(tensor, "0", False, 3, "number"))
             lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=3)
         return [*lines, f"{INDENT * 2}}}"] if self._outer else lines
 
@@ -236,5 +243,6 @@ def kept_arrays(kernel: Kernel) -> list[str]:
     return [array.name for array in kernel.arrays if array.storage == "kept"]
 
 
-def _time() -> str:
-    return f"{INDENT * 5}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - start - n : start + n;"
+def _time(steps: str, step: str, depth: int) -> str:
+    """The time of a row's step, whose number is `step`; `steps` is what is taken off in a walk backwards."""
+    return f"{INDENT * depth}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - {steps} : {step};"
