@@ -17,9 +17,9 @@ def independent_sizes(recurrence: Recurrence) -> tuple[str, ...]:
     for all pieces."""
     flat = flatten(recurrence)
     results = (*flat.updates, *(item.expr for item in (*flat.outputs, *flat.totals)))
-    variables = [*flat.variables, *(item.var for item in (*flat.outputs, *flat.totals))]
-    shapes = {var.name: tuple(var.sizes) for var in variables}
-    crossed = {size for shape in shapes.values() for size in shape if shape.count(size) > 1}
+    given = [*flat.variables, *(item.var for item in (*flat.outputs, *flat.totals))]
+    crossed = {size for var in given for size in var.sizes if var.sizes.count(size) > 1}
+    shapes = {var.name: tuple(var.sizes) for var in flat.variables}  # an output may be called as an input is
     for let in flat.lets:
         shapes[let.name] = tuple(axis.size for axis in let.axes)
         crossed |= {size for size in shapes[let.name] if shapes[let.name].count(size) > 1}

@@ -221,3 +221,22 @@ def test_the_side_not_taken_has_no_second_derivative(rule: str) -> None:
     x, gradient = rule_gradient(rule)
     (second,) = torch.autograd.grad((gradient * torch.tensor([1.0, 2.0, 3.0])).sum(), x)
     assert second.isfinite().all()
+
+
+def test_a_size_is_a_number_beside_inputs_that_lack_it() -> None:
+    """What is prepared for all steps asks a param for a size that no input has."""
+    text = """recurrence sized:
+    input  u[N]
+    param  C[M, N]
+    state  h[N]
+    h = 0.5 * h + exp(-M) * u
+    output y[M] = C @ h
+"""
+    u, matrix = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    h, wanted = torch.zeros(2, 3, dtype=torch.float64), []
+    for t in range(5):
+        h = 0.5 * h + np.exp(-4) * u[:, t]
+        wanted.append(h @ matrix.T)
+    for method in ("sequential", "scan"):
+        y, _ = recc.load(text)(u, matrix, method=method, backend="torch")
+        assert_close(y, torch.stack(wanted, 1))

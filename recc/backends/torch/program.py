@@ -44,10 +44,12 @@ class LevelBodies:
 
 @dataclass(frozen=True)
 class Crossing:
-    """What one stage hands to the next, as the tuples' contents; steps read the first `read` of `prepared`."""
+    """What one stage hands to the next, as the tuples' contents; steps read the first `read` of `prepared`, which
+    `prepare` makes."""
 
     constants: Argument
     prepared: Argument
+    prepare: Body
     read: int
     kept: Argument
 
@@ -78,10 +80,10 @@ def print_program(
     convolution = found if isinstance(found, ConvolutionPlan) else None
     response = [response_body(convolution, _loose(plan), context)] if convolution is not None else []
     walked = (step, *(body.compose for body in bodies), *(b.begin for b in bodies))
-    crossing = _crossing(plan, views, walked, (finish,), tuple(response))
+    crossing = _crossing(plan, views, context, walked, (finish,), tuple(response))
     texts = [
         _constants(plan, crossing, prefix, context),
-        _prepare(plan, crossing, prefix, context),
+        _prepare(plan, crossing, prefix),
         _render_step(step, plan, crossing, prefix),
         _render_finish(finish, crossing, prefix),
     ]
@@ -189,7 +191,12 @@ def _views(plan: Schedule) -> Views:
 
 
 def _crossing(
-    plan: Schedule, views: Views, in_steps: tuple[Body, ...], finish: tuple[Body, ...], response: tuple[Body, ...]
+    plan: Schedule,
+    views: Views,
+    context: Context,
+    in_steps: tuple[Body, ...],
+    finish: tuple[Body, ...],
+    response: tuple[Body, ...],
 ) -> Crossing:
     """What later stages read of earlier ones, found in the text of their functions."""
     recurrence = plan.recurrence
@@ -200,18 +207,21 @@ def _crossing(
     words |= _carriers(in_steps, states, prepared + constants)
     late = set().union(*(body.words for body in finish + response))
     late |= _carriers(finish, kept, prepared + constants) | _carriers(response, states, prepared + constants)
-    early = _prepare_words(plan)
     made = [Slot(name, code, None) for code, name in views.made.items() if name in words]
     bases = {slot.name: views.bases[slot.code] for slot in made}
     stepwise = [slot for slot in slots(prepared) if slot.name in words]
     ours = {slot.name for slot in slots(prepared)}
     stepwise += [slot for slot in made if bases[slot.name] in ours]
     rest = [slot for slot in slots(prepared) if slot.name in late and slot.name not in words]
+    handed = Argument("prepared", tuple(stepwise + rest))
+    prepare = _handing(_loose(plan) + plan.prepare, handed, context)
+    early = _prepare_words(plan) | _carriers((prepare,), recurrence.inputs, constants)
     fixed = [slot for slot in slots(constants) if slot.name in words | late | early]
     fixed += [slot for slot in made if bases[slot.name] not in ours]
     return Crossing(
         Argument("constants", tuple(fixed)),
-        Argument("prepared", tuple(stepwise + rest)),
+        handed,
+        prepare,
         len(stepwise),
         Argument("kept", slots(kept)),
     )
@@ -248,11 +258,10 @@ def _constants(plan: Schedule, crossing: Crossing, prefix: str, context: Context
     return _handing(plan.constants, crossing.constants, context).render(f"{prefix}_constants", doc, (argument,))
 
 
-def _prepare(plan: Schedule, crossing: Crossing, prefix: str, context: Context) -> str:
+def _prepare(plan: Schedule, crossing: Crossing, prefix: str) -> str:
     arguments = (Argument("inputs", slots(plan.recurrence.inputs)), crossing.constants)
     doc = "What depends on inputs and params alone, for all steps at once."
-    body = _handing(_loose(plan) + plan.prepare, crossing.prepared, context)
-    return body.render(f"{prefix}_prepare", doc, arguments)
+    return crossing.prepare.render(f"{prefix}_prepare", doc, arguments)
 
 
 def _handing(lets: tuple[Let, ...], handed: Argument, context: Context) -> Body:

@@ -113,3 +113,13 @@ def test_what_crosses_an_axis(equation: str) -> None:
     text = f"recurrence r:\n    input  x[D], w[D]\n    state  h[D]\n    {equation}\n    output h\n"
     (recurrence,) = recc.check(text).recurrences
     assert ("D" in independent_sizes(recurrence)) == CROSSED[equation]
+
+
+def test_an_output_may_be_called_as_an_input_is() -> None:
+    text = (
+        "recurrence r:\n    input  x[D], eta in (0, 1)\n    state  h[D]\n    h = eta * h + x\n    output eta[D] = h\n"
+    )
+    (recurrence,) = recc.check(text).recurrences
+    assert independent_sizes(recurrence) == ("D",)
+    x, eta = torch.ones(1, 3, 2), torch.full((1, 3), 0.5)
+    torch.testing.assert_close(recc.load(text)(x, eta, backend="cpu")[0][0, :, 0], torch.tensor([1, 1.5, 1.75]))
