@@ -17,7 +17,7 @@ from recc.ir.nodes import Size
 
 LoopKind = Literal["plain", "vector", "lanes"]
 Combine = Literal["set", "sum", "max", "min", "any"]
-Storage = Literal["input", "param", "state", "next", "kept", "local", "output", "total", "lanes", "scalar"]
+Storage = Literal["input", "param", "state", "next", "kept", "given", "local", "output", "total", "lanes", "scalar"]
 ScalarKind = Literal["real", "bool"]
 
 ROW, COLUMN = "system_row", "system_column"  # what runs over a system of equations
@@ -246,7 +246,7 @@ class Kernel:
 
     `step` reads inputs, params and states, and writes outputs, the states (in place, unless `separate`: then to
     arrays of storage "next") and adds to totals. What `outers` say is added to totals after the steps of a tile.
-    What one kernel has `kept`, arrays of that storage, another one is given."""
+    What one kernel has `kept`, arrays of that storage, another one is "given"."""
 
     name: str
     inputs: tuple[Port, ...]

@@ -15,7 +15,8 @@ from recc.passes.lower_kernel_complex import RealParts, real_parts
 from recc.passes.lower_kernel_loops import Layout, loop_name, section
 from recc.passes.lower_kernel_nests import deal_nests
 from recc.passes.lower_kernel_products import factor_sums
-from recc.passes.lower_kernel_rows import Block, block_of_rows, constants, given, same_products, walks_blocks
+from recc.passes.lower_kernel_rows import Block, block_of_rows, constants, walks_blocks
+from recc.passes.lower_kernel_shared import reads_states, same_values, shared_values, without
 from recc.passes.lower_kernel_statements import Program, Statement, expand_reductions
 from recc.passes.order_axes import order_axes
 from recc.passes.tidy import Namer, drop_unused, flatten, share, used_names
@@ -58,33 +59,27 @@ def block_ranks(recurrence: Recurrence) -> Ranks | None:
     return None
 
 
-def lower_kernel(
-    recurrence: Recurrence,
-    ranks: Ranks,
-    *,
-    separate: bool = False,
-    stored: tuple[str, ...] = (),
-    block: bool = False,
-) -> Kernel:
-    """The kernel of one step of a recurrence (a primal or an adjoint).
-
-    `stored` are inputs that lie as states do. With `separate` the kernel has no outputs, and its new states go to
-    arrays of their own. With `block` it is a step of several rows. Raises: `NotImplementedError` for a fixed point, a
-    complex system of equations and a complex power."""
-    return _Lowering(recurrence, ranks, separate, stored, block).kernel()
-
-
-def lower_backward(
+def lower_passes(
     primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False
-) -> tuple[Kernel, Kernel]:
-    """The kernels of a backward pass: the primal's states again, and the adjoint.
+) -> tuple[Kernel, Kernel, Kernel]:
+    """The kernels of a step of the primal, of its new states alone (the replay), and of the adjoint; or, of a `block`,
+    those of a step of several rows.
 
-    In a block, products with matrices that both need are kept by the first for the second. Raises as `lower_kernel`."""
+    What is dear and both the replay and the adjoint need is kept by the replay, where there has to be one, and by the
+    primal of a block, for the adjoint. Raises: `NotImplementedError` for a fixed point, a complex system of equations
+    and a complex power."""
+    forward = _Lowering(primal, ranks, False, (), block)
     replay = _Lowering(primal, ranks, True, (), block)
     derivative = _Lowering(adjoint, ranks, False, primal.state_names, block)
-    if block:
-        replay.share_products(derivative)
-    return replay.kernel(), derivative.kernel()
+    if block or reads_states(primal, adjoint):
+        pairs = shared_values(replay.block, derivative.block)
+        if block:
+            known = same_values(replay.block, forward.block)
+            pairs = [(own, name) for own, name in pairs if own in known]
+            forward.keep([known[own] for own, _ in pairs])
+        replay.keep([own for own, _ in pairs])
+        derivative.take([name for _, name in pairs])
+    return forward.kernel(), replay.kernel(), derivative.kernel()
 
 
 class _Lowering:
@@ -100,13 +95,13 @@ class _Lowering:
         self.flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
         self._stored = {part for name in stored for part in self._parts.names[name]}
         self._is_block = block
-        self._block = (
+        self.block = (
             self._widened() if block else Block(self.flat, frozenset(), (), constants(self.flat, numbers=False))
         )
-        self._flat, self._fixed = self._block.recurrence, self._block.fixed
+        self._flat, self._fixed = self.block.recurrence, self.block.fixed
         self._namer = Namer(used_names(self._flat))
         self._orders = self._find_orders()
-        self._kept: tuple[str, ...] = ()
+        self.kept: tuple[str, ...] = ()
         self._given: list[Let] = []
 
     def _widened(self) -> Block:
@@ -122,14 +117,16 @@ class _Lowering:
                 return block
             splits = splits.union(*mixed)
 
-    def share_products(self, other: _Lowering) -> None:
-        """Products that this kernel and another both need are computed by this one."""
-        pairs = same_products(self._block, other._block)
-        self._kept, other._kept = tuple(own for own, _ in pairs), tuple(name for _, name in pairs)
-        widened = {let.name: let for let in other._flat.lets}
-        other._given = [widened[name] for name in other._kept]
-        other._block = given(other._block, list(other._kept))
-        other._flat = other._block.recurrence
+    def keep(self, wanted: Iterable[str]) -> None:
+        """Values that this kernel computes are stored for another."""
+        self.kept = tuple(wanted)
+
+    def take(self, known: list[str]) -> None:
+        """Values that another kernel has kept are not computed by this one."""
+        made = {let.name: let for let in self._flat.lets}
+        self.kept, self._given = tuple(known), [made[name] for name in known]
+        self.block = without(self.block, known)
+        self._flat = self.block.recurrence
 
     def kernel(self) -> Kernel:
         flat = self._flat
@@ -138,9 +135,10 @@ class _Lowering:
         late = [let for let in flat.lets if let.name not in self._fixed]
         read = set().union(*(names(let.expr) for let in late), *(names(expr) for expr in self._results()))
         kept = {let.name for let in early if let.name in read}
-        factors = {name for item in self._block.outers for name in (item.x, item.y)}
+        factors = {name for item in self.block.outers for name in (item.x, item.y)}
         before_arrays, before = self._nests(early, [], kept, frozenset())
-        step_arrays, step = self._nests(late, self._roots(), factors, frozenset())
+        stored = factors.union(() if self._given else self.kept)
+        step_arrays, step = self._nests(late, self._roots(), stored, frozenset())
         ports = self._ports
         return Kernel(
             self._name,
@@ -154,8 +152,8 @@ class _Lowering:
             step,
             self._separate,
             self._is_block,
-            tuple(replace(item, total=self._targets["total", item.total]) for item in self._block.outers),
-            self._kept,
+            tuple(replace(item, total=self._targets["total", item.total]) for item in self.block.outers),
+            self.kept,
         )
 
     def _results(self):
@@ -189,7 +187,7 @@ class _Lowering:
         for item in self._flat.totals:
             name = targets["total", item.name] = self._namer(f"sum_{item.name}")
             self._orders[name] = self._innermost_last(item.var)
-        for name in dict.fromkeys(item.total for item in self._block.outers):
+        for name in dict.fromkeys(item.total for item in self.block.outers):
             targets["total", name] = self._namer(f"sum_{name}")
         return targets
 
@@ -207,7 +205,7 @@ class _Lowering:
         self, lets: list[Let], roots: list[Statement], kept: set[str], scalars: frozenset[str]
     ) -> tuple[list[Array], tuple[Line, ...]]:
         """The arrays that definitions need, and the sections that compute them; `kept` are read by later steps."""
-        program = Program(lets, roots, kept, self._block.products)
+        program = Program(lets, roots, kept, self.block.products)
         nests = deal_nests(program, self._separate)
         local = [item for nest in nests.nests for item in (*nest.kept, *nest.statements) if item.role == "let"]
         scalar = frozenset(item.target for item in local if not item.axes and item.target not in kept)
@@ -224,7 +222,7 @@ class _Lowering:
         for item in local:
             if item.target not in scalar:
                 kind = "bool" if item.expr.kind == "bool" or item.combine == "any" else "real"
-                storage = "kept" if item.target in self._kept else "local"
+                storage = "kept" if item.target in self.kept else "local"
                 arrays.append(Array(item.target, storage, tuple(axis.size for axis in item.axes), kind))
         apart = frozenset(array.name for array in self._own_arrays() if array.scattered and array.sizes == (ROWS,))
         layout = Layout(self._orders, scalar | scalars, self._ranks, targets, apart)
@@ -264,8 +262,8 @@ class _Lowering:
             Array(self._targets["output", out.name], "output", out.var.sizes, scattered=self._is_block)
             for out in flat.outputs
         ]
-        arrays += [Array(let.name, "kept", tuple(axis.size for axis in let.axes)) for let in self._given]
-        outer = {item.total for item in self._block.outers}
+        arrays += [Array(let.name, "given", tuple(axis.size for axis in let.axes)) for let in self._given]
+        outer = {item.total for item in self.block.outers}
         sums = [*flat.totals, *(item for item in self.flat.totals if item.name in outer)]
         named = {self._targets["total", out.name]: out.var for out in sums}
         return arrays + [Array(name, "total", self._lying(replace(var, name=name))) for name, var in named.items()]

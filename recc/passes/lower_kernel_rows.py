@@ -12,8 +12,8 @@ from functools import reduce
 from recc.ir.build import mul, neg
 from recc.ir.kernel import ROWS, Outer
 from recc.ir.nodes import Axis, Binary, Expr, Let, Output, Recurrence, Reduce, Ref, Size, Unary, Var
-from recc.ir.traverse import canonical, define, inline, map_exprs, names, rewrite
-from recc.passes.tidy import Namer, drop_unused, flatten, roots, share, used_names
+from recc.ir.traverse import define, inline, map_exprs, names, rewrite
+from recc.passes.tidy import Namer, drop_unused, flatten, share, used_names
 
 ROW_AXIS = Axis(ROWS)
 MOST_TERMS = 4
@@ -65,45 +65,6 @@ def constants(recurrence: Recurrence, *, numbers: bool = True) -> frozenset[str]
         if read <= fixed and (read or numbers):
             fixed.add(let.name)
     return frozenset(fixed)
-
-
-# --- what two kernels have in common ---
-
-
-def same_products(first: Block, second: Block) -> list[tuple[str, str]]:
-    """Products that both compute of the same variables: their names in the first and in the second."""
-    numbers: dict[object, int] = {}
-    found = [_numbered(block.recurrence, numbers) for block in (first, second)]
-    names_of = {found[1][name]: name for name in sorted(second.products)}
-    return [(name, names_of[found[0][name]]) for name in sorted(first.products) if found[0][name] in names_of]
-
-
-def _numbered(recurrence: Recurrence, numbers: dict[object, int]) -> dict[str, int]:
-    """A number for each definition, the same one for the same value."""
-    found: dict[str, int] = {}
-
-    def rule(node: Expr) -> Expr:
-        if isinstance(node, Ref) and node.name in found:
-            return replace(node, name=f"={found[node.name]}")
-        return node
-
-    for let in recurrence.lets:
-        key = let.axes, canonical(rewrite(let.expr, rule))
-        found[let.name] = numbers.setdefault(key, len(numbers))
-    return found
-
-
-def given(block: Block, known: list[str]) -> Block:
-    """A block whose products `known` are computed elsewhere."""
-    needed = set().union(*(names(root) for root in roots(block.recurrence)))
-    needed |= {name for item in block.outers for name in (item.x, item.y)}
-    kept: list[Let] = []
-    for let in reversed(block.recurrence.lets):
-        if let.name in needed and let.name not in known:
-            kept.append(let)
-            needed |= names(let.expr)
-    recurrence = replace(block.recurrence, lets=tuple(reversed(kept)))
-    return replace(block, recurrence=recurrence, products=block.products - set(known))
 
 
 # --- products with matrices ---

@@ -7,7 +7,7 @@ thread in one order, so that results do not depend on their number.
 import ctypes
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -30,8 +30,9 @@ ELEMENT_TYPES = {
     torch.bfloat16: "bfloat16",
     torch.float16: "float16",
 }
-PATH_BYTES = 2**19  # states of a tile that the backward pass has at hand: they stay in a core's cache
+PATH_BYTES = 2**19  # of a tile that the backward pass has at hand: they stay in a core's cache
 TILE_STEPS = (8, 64)
+PAST_BYTES = 2**28  # up to which what a backward pass reads of a block's steps is kept from the forward pass
 LARGEST_BLOCK = 8  # rows that read a matrix together: more are no faster
 SHARED_PRODUCTS = 2**18  # multiplications of a block's step that are worth meeting for
 
@@ -55,6 +56,7 @@ class NativeCall:
     by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None
     cut: Cut | None = None
     block: int = 0  # rows that are walked side by side; 0 if each is by itself
+    past: int = 0  # bytes of what is kept of all steps; 0 if the states at the entry of tiles are, to begin again there
 
     def parts(self, threads: int) -> tuple[int, int]:
         """The blocks of a call, and how many of `threads` share each."""
@@ -175,12 +177,28 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     bounds = None if choice.bounds is None else choice.bounds.to(torch.int64).contiguous()
     tile = choice.tile
     if tile is None:
-        elements = sum(prod(feature_shape(p, bound.sizes)) * (1 + p.complex) for p in spec.signature.states)
         low, high = TILE_STEPS
-        tile = max(low, min(high, PATH_BYTES // max(1, elements * bound.dtype.itemsize)))
+        tile = max(low, min(high, PATH_BYTES // (path_elements(spec, bound.sizes) * bound.dtype.itemsize)))
     shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
     block = block_rows(bound.rows, bound.w) if spec.native and spec.native.blocks else 0
-    return NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
+    plan = NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
+    return replace(plan, past=past_bytes(plan))
+
+
+def past_bytes(plan: NativeCall) -> int:
+    """What it takes to keep all that a backward pass needs of a block's steps; 0 where that is too much."""
+    if not plan.block or plan.cut is not None or plan.by_torch is None:
+        return 0
+    blocks = -(-plan.rows // plan.block) if plan.bounds is None else 1
+    size = blocks * prod(plan.lanes) * plan.steps * ctypes.c_int64.in_dll(plan.library, "path_bytes").value
+    return size if size <= PAST_BYTES else 0
+
+
+def path_elements(spec: Spec, sizes: dict[str, int]) -> int:
+    """Real numbers that the backward pass has at hand of one row's step: its states, and what is kept of it."""
+    assert spec.native is not None
+    states = sum(prod(feature_shape(p, sizes)) * (1 + p.complex) for p in spec.signature.states)
+    return states + sum(prod(n if isinstance(n, int) else sizes[n] for n in axes) for axes in spec.native.kept)
 
 
 def solve_natively(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors) -> tuple[Tensors, Tensors]:
@@ -222,8 +240,11 @@ def places(tensor: Tensor, lanes: int, timed: bool) -> list[int]:
     return found + [stride[i] if shape[i] != 1 else 0 for i in range(2, 2 + lanes)]
 
 
-def invoke(plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor | None], bool]]) -> None:
-    """Calls a library's function on tensors, given as groups that have a time dimension or none."""
+def invoke(
+    plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor | None], bool]], past: Tensor | None
+) -> None:
+    """Calls a library's function on tensors, given as groups that have a time dimension or none, and on what is kept of
+    all steps."""
     lanes = len(plan.lanes)
     pointers: list[int | None] = []
     strides: list[int] = []
@@ -232,8 +253,7 @@ def invoke(plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor |
             pointers.append(None if tensor is None else tensor.data_ptr())
             strides += [0] * (2 + lanes) if tensor is None else places(tensor, lanes, timed)
     _, firsts = plan.tiles()
-    packed = (plan.bounds, firsts)
-    pointers += [None if t is None else t.data_ptr() for t in packed]
+    pointers += [None if t is None else t.data_ptr() for t in (plan.bounds, firsts, past)]
     count = prod(plan.lanes)
     shape = (plan.rows * count, plan.steps, int(plan.reverse), plan.tile, count, lanes, *plan.lanes)
     elements = max(1, sum(prod(feature_shape(p, plan.sizes)) for p in plan.spec.signature.states))
@@ -251,7 +271,7 @@ def invoke(plan: NativeCall, name: str, groups: Sequence[tuple[Sequence[Tensor |
 
 
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
-    """Outputs, final states, and with `keep` the states at the entry of each tile."""
+    """Outputs, final states, and with `keep` the states at the entry of each tile, or what is kept of all steps."""
     if plan.cut is None:
         return walk_forward(plan, x, w, s, keep)
     cut, of = plan.cut, plan.spec.signature
@@ -274,13 +294,14 @@ def walk_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: boo
         fresh(p, plan.over_time(), kind_of(p, dtype) if p.complex else plan.out_dtype) for p in signature.outputs
     )
     finals = tuple(fresh(p, (plan.rows, 1), kind_of(p, dtype)) for p in signature.states)
-    leading = plan.tiles()[0] if keep else (0, 0)
+    past = empty_in_pages((plan.past,), torch.uint8) if keep and plan.past else None
+    leading = plan.tiles()[0] if keep and past is None else (0, 0)
     entries = tuple(fresh(p, leading, kind_of(p, dtype)) for p in signature.states)
-    kept: Sequence[Tensor | None] = entries if keep else [None] * len(entries)
+    kept: Sequence[Tensor | None] = entries if keep and past is None else [None] * len(entries)
     groups = [(x, True), (w, False), (s, False), (outputs, True), (finals, False), (kept, True)]
-    invoke(plan, "forward", groups)
+    invoke(plan, "forward", groups, past)
     wanted = tuple(kind_of(p, plan.out_dtype) for p in signature.outputs)
-    return tuple(o.to(d) for o, d in zip(outputs, wanted, strict=True)), finals, entries
+    return tuple(o.to(d) for o, d in zip(outputs, wanted, strict=True)), finals, entries if past is None else (past,)
 
 
 def run_backward(
@@ -302,7 +323,10 @@ def walk_backward(
     signature, dtype = plan.spec.signature, plan.dtype
     given = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
     params = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
-    entries = tuple(in_memory(t, p, dtype) for t, p in zip(entries, signature.states, strict=True))
+    past = entries[0] if plan.past else None
+    began: Sequence[Tensor | None] = [None] * len(signature.states)
+    if past is None:
+        began = [in_memory(t, p, dtype) for t, p in zip(entries, signature.states, strict=True)]
     g_out = [
         cotangent(g, p, plan.shape(p, plan.over_time()), dtype if p.complex else plan.out_dtype)
         for g, p in zip(grads, signature.outputs, strict=False)
@@ -321,8 +345,8 @@ def walk_backward(
         for i, p in enumerate(signature.params)
     )
     d_s = tuple(empty_in_pages(plan.shape(p, (plan.rows, 1)), kind_of(p, dtype)) for p in signature.states)
-    groups = [(given, True), (params, False), (entries, True), (g_out, True), (g_final, False)]
-    invoke(plan, "backward", [*groups, (d_x, True), (d_w, False), (d_s, False)])
+    groups = [(given, True), (params, False), (began, True), (g_out, True), (g_final, False)]
+    invoke(plan, "backward", [*groups, (d_x, True), (d_w, False), (d_s, False)], past)
     return (
         tuple(fit(d, t.shape, t.dtype) for d, t in zip(d_x, x, strict=True)),
         tuple(fit(d, t.shape, t.dtype) for d, t in zip(d_w, w, strict=True)),
@@ -341,7 +365,8 @@ def cotangent(grad: Tensor | None, port: Port, shape: tuple[int, ...], dtype: to
 class SolveNatively(torch.autograd.Function):
     """`(plan, *inputs, *params, *initial states) -> (*outputs, *final states)`.
 
-    Entry states are kept for the backward pass, which a torch program takes over when it is differentiated itself.
+    Entry states, or what is kept of all steps, wait for the backward pass, which a torch program takes over when it is
+    differentiated itself.
     """
 
     @staticmethod
@@ -356,7 +381,7 @@ class SolveNatively(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         plan: NativeCall = ctx.plan
-        count = len(plan.spec.signature.states)
+        count = 1 if plan.past else len(plan.spec.signature.states)
         saved = ctx.saved_tensors  # once: each reading of it unpacks what a checkpoint holds
         tensors, entries = saved[:-count], saved[-count:]
         wanted = ctx.needs_input_grad[1:]

@@ -25,7 +25,7 @@ class ReadyStep(NamedTuple):
     strides: Any
     results: tuple[tuple[tuple[int, ...], torch.dtype], ...]
     outputs: int  # how many of the results are no states
-    absent: tuple[None, ...]  # entry states, bounds of packed sequences and their tiles
+    absent: tuple[None, ...]  # entry states, bounds of packed sequences and their tiles, what is kept of all steps
 
 
 READY_STEPS: dict[Any, ReadyStep | None] = {}
@@ -99,7 +99,7 @@ def ready_step(
     for shape, dtype in results:
         made = torch.empty(shape, dtype=dtype).unsqueeze(1)
         strides += places(made, len(lanes), False)
-    absent = (None,) * (len(signature.states) + 2)
+    absent = (None,) * (len(signature.states) + 3)
     strides += [0] * (2 + len(lanes)) * len(signature.states)
     count = prod(lanes)
     shape = (call.rows * count, 1, 0, 1, count, len(lanes), *lanes)

@@ -102,6 +102,7 @@ class Native(NamedTuple):
     divisible: str | None = None  # the size of an axis that nothing crosses, so that sequences can be cut along it
     blocks: bool = False  # whether rows are walked side by side
     outer: tuple[int, ...] = ()  # the params whose gradients are summed over the rows of a block
+    kept: tuple[tuple[str | int, ...], ...] = ()  # the axes of what is computed once for both parts of a backward pass
 
 
 class Choice(NamedTuple):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recc.backends.cpu.source import Kernels, lower, print_source, reads_states, size_macros
-from recc.ir.nodes import Recurrence
+from recc.backends.cpu.source import Kernels, lower, print_source, size_macros
+from recc.ir.kernel import ROWS
+from recc.ir.nodes import Recurrence, Size
 from recc.passes.cost import NativeCost
 from recc.passes.independent import divisible_size
 from recc.passes.kernel_cost import kernel_cost
 from recc.passes.lower_kernel import axis_ranks
+from recc.passes.lower_kernel_shared import reads_states
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class NativeText:
     divisible: str | None = None  # the size of an axis that sequences can be cut along
     blocks: bool = False
     outer: tuple[int, ...] = ()
+    kept: tuple[tuple[Size, ...], ...] = ()  # the axes of what the replay keeps of a row's step
 
     @property
     def literal(self) -> str:
@@ -45,7 +48,9 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     outer = {item.total for item in kernels.adjoint.outers}
     summed = tuple(place for place, port in enumerate(kernels.adjoint.totals) if set(port.parts) <= outer)
     sizes = tuple(size_macros(recurrence).items())
-    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed)
+    replayed = [kernels.replay.array(name).sizes for name in kernels.replay.kept]
+    kept = tuple(tuple(size for size in of if size != ROWS) for of in replayed)
+    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept)
 
 
 def native_costs(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:

@@ -850,10 +850,11 @@ static void *allocate(size_t size) {
 /* --- blocks --- */
 
 /* Rows that are walked side by side, all on one lane: how many there are, the steps of the longest, and of each its
-   number, where it begins, its steps and its first tile. Those beyond the last sequence have no steps. */
+   number, where it begins, its steps and its first tile. Those beyond the last sequence have no steps. Where something is
+   kept of all steps, that of a block begins at `path`. */
 struct block {
     int rows;
-    int64_t longest, row[BLOCK_ROWS], begin[BLOCK_ROWS], count[BLOCK_ROWS], first[BLOCK_ROWS];
+    int64_t longest, path, row[BLOCK_ROWS], begin[BLOCK_ROWS], count[BLOCK_ROWS], first[BLOCK_ROWS];
 };
 
 static inline int64_t count_blocks(const int64_t *shape) {
@@ -872,6 +873,11 @@ static inline struct block open_block(
         block.count[row] = row >= block.rows ? 0 : bounds ? bounds[sequence + 1] - bounds[sequence] : shape[STEPS];
         block.first[row] = tiles ? tiles[sequence] : 0;
         if (block.count[row] > block.longest) block.longest = block.count[row];
+    }
+    block.path = number * shape[STEPS];
+    if (bounds) {
+        const int64_t begin = bounds[first], end = bounds[first + block.rows];
+        block.path = begin * lanes + number % lanes * (end - begin);
     }
     return block;
 }

@@ -12,9 +12,9 @@ from recc.backends.cpu.walk import Backward, Forward
 from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
 from recc.ir.kernel import ROWS, Kernel
 from recc.ir.nodes import Axis, Recurrence
-from recc.ir.traverse import names as names_in
-from recc.passes.lower_kernel import axis_ranks, block_ranks, lower_backward, lower_kernel
+from recc.passes.lower_kernel import axis_ranks, block_ranks, lower_passes
 from recc.passes.lower_kernel_loops import loop_name
+from recc.passes.lower_kernel_shared import reads_states
 
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
 
@@ -33,7 +33,7 @@ def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
     ranks = block_ranks(primal)
     block = ranks is not None
     ranks = axis_ranks(primal) if ranks is None else ranks
-    return Kernels(lower_kernel(primal, ranks, block=block), *lower_backward(primal, adjoint, ranks, block=block))
+    return Kernels(*lower_passes(primal, adjoint, ranks, block=block))
 
 
 def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> str:
@@ -51,13 +51,14 @@ def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> s
     replay = StepPrinter(kernels.replay, "replay", names, used)
     backward = StepPrinter(kernels.adjoint, "backward", names, used)
     if kernels.primal.block:
-        walk, back, replays = BlockForward(forward, names), BlockBackward(replay, backward, names), True
+        walk, back, replays = BlockForward(forward, kernels.replay, names), BlockBackward(replay, backward, names), True
         used.add("blocks")
     else:
         walk, replays = Forward(forward, names), reads_states(primal, adjoint)
         back = Backward(replay, backward, names, replays)
-    parts = [walk.memory(), forward.before(), forward.step(), walk.text()]
-    parts += [back.states(), replay.memory(), replay.before(), replay.step()] if replays else []
+    parts = [back.states()] if replays else []
+    parts += [walk.memory(), forward.before(), forward.step(), walk.text()]
+    parts += [replay.memory(), replay.before(), replay.step()] if replays else []
     parts += [back.memory(), backward.before(), backward.step(), back.text()]
     constants = f"enum {{ {', '.join(f'{names(size)} = SIZE_{names(size)}' for size in sizes)} }};" if sizes else ""
     return "\n\n".join(part for part in (INCLUDES, *_prelude(used), constants, *parts) if part) + "\n"
@@ -71,13 +72,6 @@ def size_macros(recurrence: Recurrence) -> dict[str, str]:
     """The macro that gives each symbolic size."""
     names = Names()
     return {size: f"SIZE_{names(size)}" for size in _symbols(recurrence)}
-
-
-def reads_states(primal: Recurrence, adjoint: Recurrence) -> bool:
-    """Whether the adjoint's step needs the states before the step."""
-    exprs = [let.expr for let in adjoint.lets] + [*adjoint.updates]
-    exprs += [item.expr for item in (*adjoint.outputs, *adjoint.totals)]
-    return bool(set().union(*(names_in(expr) for expr in exprs)) & set(primal.state_names))
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from recc.backends.cpu.statements import INDENT, TYPES, StatementPrinter
 from recc.ir.kernel import Array, Kernel, Statement
 from recc.ir.nodes import Size
 
+KEPT = ("kept", "given")
 IN_MEMORY = frozenset({"local", "state", "total"})
 
 
@@ -41,7 +42,11 @@ class StepPrinter:
             return self._names(name)
         if self.in_memory(array):
             return f"m->{self._names(name)}"
-        return self._names(name) if array.sizes else f"{self._names(name)}[0]"
+        return self._given_name(array) if array.sizes else f"{self._given_name(array)}[0]"
+
+    def _given_name(self, array: Array) -> str:
+        """What an array is called as a parameter; one that is kept while it is computed has its name twice."""
+        return f"kept_{self._names(array.name)}" if array.storage in KEPT else self._names(array.name)
 
     def sizes(self, array: Array) -> str:
         return "".join(f"[{self._printer.size(size)}]" for size in array.sizes)
@@ -82,9 +87,8 @@ class StepPrinter:
         return "".join(f"[{self._printer.size(size)}]" for size in array.sizes[1 + array.scattered :])
 
     def _parameter(self, array: Array) -> str:
-        written = array.storage in ("output", "next") or array.storage == "kept" and self.kernel.separate
-        constant = "" if written else "const "
-        name = self._names(array.name)
+        constant = "" if array.storage in ("output", "next", "kept") else "const "
+        name = self._given_name(array)
         rest = self.sizes_of_row(array)
         if array.scattered:
             return (
@@ -102,7 +106,7 @@ class StepPrinter:
         return self._function("step", self.step_parameters(), self.kernel.step)
 
     def step_parameters(self) -> list[Parameter]:
-        return self.parameters("input", "param", "state", "next", "kept", "output")
+        return self.parameters("input", "param", "state", "next", *KEPT, "output")
 
     def _function(self, what: str, parameters: list[Parameter], body: tuple[Statement, ...]) -> str:
         own = ["const struct part *me"] if self.kernel.block and what == "step" else []

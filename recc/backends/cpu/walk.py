@@ -5,8 +5,8 @@ from __future__ import annotations
 from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
-from recc.backends.cpu.step import ALIGNED, StepPrinter
-from recc.ir.kernel import Kernel, Port
+from recc.backends.cpu.step import ALIGNED, KEPT, StepPrinter
+from recc.ir.kernel import Array, Kernel, Port
 
 
 def _tensors(ports: tuple[Port, ...], first: int, kind: str, names: Names, prefix: str = "at") -> list[Tensor]:
@@ -125,8 +125,8 @@ class Backward:
         return self._step.memory(self._driver.buffers([*self._x, *self._w, *self._g, *self._dx]))
 
     def states(self) -> str:
-        """The states before a step, as the steps of a tile leave them."""
-        arrays = [array for array in self._replay.kernel.arrays if array.storage == "state"]
+        """The states before a step, as the steps of a tile leave them, and what is kept of the step."""
+        arrays = [array for array in self._replay.kernel.arrays if array.storage in ("state", "kept")]
         fields = [
             f"{INDENT}real {self._names(array.name)}{self._replay.sizes(array)}{ALIGNED if array.sizes else ''};"
             for array in arrays
@@ -139,7 +139,7 @@ class Backward:
         held = ["m"]
         if self._replays:
             made += ["struct replay_memory *const replay = allocate(sizeof *replay);"]
-            made += ["struct states *const path = allocate((size_t)shape[TILE_STEPS] * sizeof *path);"]
+            made += ["struct states *const path = allocate((size_t)(shape[TILE_STEPS] + 1) * sizeof *path);"]
             held += ["replay", "path"]
         lines = [HEAD.format(name="backward"), *_opening(self._bounds, tuple(made), tuple(held))]
         lines += [driver.declare(tensor, "begin") for tensor in (*self._x, *self._g)]
@@ -172,6 +172,7 @@ class Backward:
             lines += driver.place(tensor, 4)
         given = [code for tensor in self._x for code in driver.given(tensor)] + self._before_step()
         given += [code for tensor in self._g for code in driver.given(tensor)] + given_params(driver, self._w)
+        given += self._kept_of(self._step.kernel, "n")
         lines.append(driver.call("step", given + [code for tensor in self._dx for code in driver.given(tensor)], 4))
         for tensor in self._dx:
             lines += driver.store(tensor, 4)
@@ -184,11 +185,15 @@ class Backward:
     def _before_step(self) -> list[str]:
         """The states before a step where the adjoint's step is called."""
         parts = [part for tensor in self._entry for part in tensor.port.parts]
-        return [self._state(part, "n") if self._replays else "NULL" for part in parts]
+        return [self._on_path(self._replay.kernel.array(part), "n") if self._replays else "NULL" for part in parts]
 
-    def _state(self, part: str, at: str) -> str:
-        sizes = next(array.sizes for array in self._step.kernel.arrays if array.name == part)
-        return f"{'' if sizes else '&'}path[{at}].{self._names(part)}"
+    def _on_path(self, array: Array, at: str) -> str:
+        return f"{'' if array.sizes else '&'}path[{at}].{self._names(array.name)}"
+
+    def _kept_of(self, kernel: Kernel, at: str) -> list[str]:
+        """What the replay kept, as a kernel's step is given it."""
+        own = dict(zip(kernel.kept, self._replay.kernel.kept, strict=True))
+        return [self._on_path(self._replay.kernel.array(own[name]), at) for name in kept_arrays(kernel)]
 
     def _replayed(self) -> list[str]:
         """The states before each step of a tile, from those at its beginning."""
@@ -196,15 +201,20 @@ class Backward:
         lines = [driver.declare(tensor, "first + tile", True, 3) for tensor in self._entry]
         for tensor in self._entry:
             lines += driver.copy(tensor.port, tensor.name, "path[0]", save=False, depth=3, arrow=".")
-        lines += [f"{INDENT * 3}for (int64_t n = 0; n + 1 < steps; n++) {{", _time()]
+        more = "" if primal.kept else "+ 1 "
+        lines += [f"{INDENT * 3}for (int64_t n = 0; n {more}< steps; n++) {{", _time()]
         for tensor in self._x:
             lines += driver.fetch(tensor, 4)
         for tensor in self._x:
             lines += driver.load(tensor, 4)
-        parts = [part for port in primal.states for part in port.parts]
+        states = [primal.array(part) for port in primal.states for part in port.parts]
         given = [code for tensor in self._x for code in driver.given(tensor)] + given_params(driver, self._w)
-        given += [self._state(part, "n") for part in parts] + [self._state(part, "n + 1") for part in parts]
+        given += [self._on_path(array, at) for at in ("n", "n + 1") for array in states] + self._kept_of(primal, "n")
         return [*lines, self._walker.call("step", given, 4, "replay"), f"{INDENT * 3}}}"]
+
+
+def kept_arrays(kernel: Kernel) -> list[str]:
+    return [array.name for array in kernel.arrays if array.storage in KEPT]
 
 
 def _time() -> str:

@@ -9,24 +9,28 @@ from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
-from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params
+from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params, kept_arrays
 from recc.ir.kernel import Kernel, Outer
 
 CLEARED = "memset({0}, 0, sizeof *{0});"
 TILE = "(size_t)shape[TILE_STEPS] * BLOCK_ROWS"
+PAST = INDENT * 2 + "struct states *const past = data[{0}] ? (struct states *)data[{0}] + block.path : NULL;"
 
 
 class BlockForward:
     """`forward`, a block at a time."""
 
-    def __init__(self, step: StepPrinter, names: Names):
-        self._step, self._blocks = step, Blocks(step, names)
+    def __init__(self, step: StepPrinter, replay: Kernel, names: Names):
+        self._step, self._blocks, self._names = step, Blocks(step, names), names
+        own = dict(zip(step.kernel.kept, replay.kept, strict=True))
+        self._past = [own[name] for name in kept_arrays(step.kernel)]  # as the replay calls them
         groups, self._bounds = forward_tensors(step.kernel, names)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
 
     def memory(self) -> str:
         blocks = self._blocks
-        return self._step.memory([*blocks.buffers([*self._x, *self._y]), *blocks.params(self._w)])
+        fields = [*blocks.buffers([*self._x, *self._y]), *blocks.params(self._w), "struct states scratch;"]
+        return self._step.memory(fields)
 
     def text(self) -> str:
         blocks = self._blocks
@@ -36,6 +40,7 @@ class BlockForward:
         )
         lines = [HEAD.format(name="forward"), *blocks.opening(held, self._bounds)]
         lines += blocks.prepared([CLEARED.format("m")], self._w, before)
+        lines.append(PAST.format(self._bounds + 2))
         lines += blocks.declare([*self._x, *self._s], False) + blocks.declare([*self._y, *self._final], True)
         lines += [f"{INDENT * 2}{EACH_ROW} {{"]
         lines += [blocks.point(tensor, "block.begin[row]", False) for tensor in self._x]
@@ -52,14 +57,16 @@ class BlockForward:
     def _steps(self) -> list[str]:
         blocks = self._blocks
         lines = [f"{INDENT * 2}for (int64_t n = 0; n < block.longest; n++) {{"]
+        lines.append(f"{INDENT * 3}struct states *const here = past ? past + n : &m->scratch;")
         lines += blocks.values([*self._x, *self._y], 3)
         lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) {{"]
         lines += [*blocks.absent([*self._x, *self._y], 5), f"{INDENT * 5}continue;", f"{INDENT * 4}}}"]
         lines.append(_time("n", "n", 4))
-        lines += self._save_entry()
+        lines += self._save_entry() + self._save_states()
         lines += [line for tensor in self._x for line in blocks.load(tensor, 4)]
         lines += [line for tensor in self._y for line in blocks.place(tensor, 4)]
-        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w), *blocks.given(self._y)]
+        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
+        given += [f"here->{self._names(name)}" for name in self._past] + blocks.given(self._y)
         lines += [f"{INDENT * 3}}}", blocks.driver.call("step", given, 3)]
         lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) continue;"]
         lines.append(_time("n", "n", 4))
@@ -67,6 +74,12 @@ class BlockForward:
         lines += [f"{INDENT * 4}if (n + 1 < block.count[row]) continue;"]
         lines += blocks.copy(self._final, "m", save=True, depth=4)
         return [*lines, f"{INDENT * 3}}}", f"{INDENT * 2}}}"]
+
+    def _save_states(self) -> list[str]:
+        """The states before a step, where those of all steps are kept."""
+        parts = [self._names(part) for tensor in self._s for part in tensor.port.parts]
+        return [f"{INDENT * 4}if (past) memcpy(&here->{part}[row], &m->{part}[row], sizeof m->{part}[row]);"
+                for part in parts]  # fmt: skip
 
     def _save_entry(self) -> list[str]:
         blocks = self._blocks
@@ -99,26 +112,28 @@ class BlockBackward:
         """The states before a step, as the steps of a tile leave them, and what is kept of the step."""
         arrays = [array for array in self._replay.kernel.arrays if array.storage in ("state", "kept")]
         fields = [f"{INDENT}real {self._names(array.name)}{self._replay.sizes(array)}{ALIGNED};" for array in arrays]
-        return "struct states {\n" + "\n".join(fields) + "\n};"
+        return "\n".join(["struct states {", *fields, "};", "", "const int64_t path_bytes = sizeof(struct states);"])
 
     def text(self) -> str:
         blocks = self._blocks
         held = {name: (f"struct {kind}", f"sizeof(struct {kind})") for name, kind in
                 (("m", "backward_memory"), ("replay", "replay_memory"))}  # fmt: skip
-        held["path"] = ("struct states", "(size_t)(shape[TILE_STEPS] + 1) * sizeof(struct states)")
+        past = f"data[{self._bounds + 2}]"
+        held["replayed"] = ("struct states", f"{past} ? 1 : (shape[TILE_STEPS] + 1) * sizeof(struct states)")
         for name in self._factors:
             count = self._step.row_count(blocks.array(name))
             held[self._past(name)] = ("real", f"{TILE} * {count} * sizeof(real)")
         given = given_params(blocks.driver, self._w)
         before = [blocks.driver.call("before", given, 2)] if self._step.kernel.before else []
         before += [self._walker.call("before", given, 2, "replay")] if self._replay.kernel.before else []
-        cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(path, 0, {held['path'][1]});"]
+        cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(replayed, 0, {held['replayed'][1]});"]
         lines = [HEAD.format(name="backward"), *blocks.opening(held, self._bounds)]
-        lines += blocks.prepared(cleared, self._w, before) + self._pointers()
+        lines += [*blocks.prepared(cleared, self._w, before), PAST.format(self._bounds + 2), *self._pointers()]
         lines += [f"{INDENT * 2}const int64_t length = (block.longest + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
         lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
         lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS], left = block.longest - start;"]
         lines += [f"{INDENT * 3}const int64_t steps = left < shape[TILE_STEPS] ? left : shape[TILE_STEPS];"]
+        lines += [f"{INDENT * 3}struct states *const path = past ? past + start : replayed;"]
         lines += self._replayed() + self._steps()
         if self._step.kernel.outers:
             meet = f"{INDENT * 3}meet(me);"
@@ -139,7 +154,7 @@ class BlockBackward:
     def _replayed(self) -> list[str]:
         """The states before each step of a tile, from those at its beginning."""
         blocks, primal = self._blocks, self._replay.kernel
-        lines = [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (start >= block.count[row]) continue;"]
+        lines = [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (past || start >= block.count[row]) continue;"]
         for tensor in self._entry:
             begin = "block.first[row] + tile"
             lines.append(blocks.driver.declare(tensor, begin, True, 4, ROW))
@@ -147,7 +162,7 @@ class BlockBackward:
                 tensor.port, tensor.name, "path[0]", save=False, depth=4, arrow=".", row="[row]"
             )
         more = "" if primal.kept else "+ 1 "
-        lines += [f"{INDENT * 3}}}", f"{INDENT * 3}for (int64_t n = 0; n {more}< steps; n++) {{"]
+        lines += [f"{INDENT * 3}}}", f"{INDENT * 3}for (int64_t n = 0; !past && n {more}< steps; n++) {{"]
         lines += self._loaded(self._x) + [f"{INDENT * 4}}}"]
         parts = [self._names(part) for port in primal.states for part in port.parts]
         given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
@@ -237,10 +252,6 @@ class BlockBackward:
 
     def _past(self, name: str) -> str:
         return f"past_{self._names(name)}"
-
-
-def kept_arrays(kernel: Kernel) -> list[str]:
-    return [array.name for array in kernel.arrays if array.storage == "kept"]
 
 
 def _time(steps: str, step: str, depth: int) -> str:
