@@ -102,6 +102,8 @@ class Native(NamedTuple):
     divisible: str | None = None  # the size of an axis that nothing crosses, so that sequences can be cut along it
     blocks: bool = False  # whether rows are walked side by side
     outer: tuple[int, ...] = ()  # the params whose gradients are summed over the rows of a block
+    missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # the fixed points of both passes, and their rounds
+    report: Callable[..., Any] | None = None  # (what, rounds, change) tells that a fixed point was not reached
 
 
 class Choice(NamedTuple):

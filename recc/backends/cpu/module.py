@@ -24,6 +24,7 @@ class NativeText:
     divisible: str | None = None  # the size of an axis that sequences can be cut along
     blocks: bool = False
     outer: tuple[int, ...] = ()
+    missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # forwards and backwards: fixed points and their rounds
 
     @property
     def literal(self) -> str:
@@ -35,17 +36,18 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     """The C text of a recurrence, from its guarded primal and adjoint; none for the backend "torch"."""
     if backend == "torch":
         return NativeText("", (), "it was compiled with `--backend torch`")
-    try:
-        kernels = lower(primal, adjoint)
-        text = print_source(primal, adjoint, kernels)
-    except NotImplementedError as problem:
-        return NativeText("", (), f"there is no native code for {problem}")
+    kernels = lower(primal, adjoint)
+    text = print_source(primal, adjoint, kernels)
     costs = native_costs(primal, adjoint, kernels)
     divisible = divisible_size(primal, axis_ranks(primal))
     outer = {item.total for item in kernels.adjoint.outers}
     summed = tuple(place for place, port in enumerate(kernels.adjoint.totals) if set(port.parts) <= outer)
     sizes = tuple(size_macros(recurrence).items())
-    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed)
+    missed = tuple(
+        tuple((f"`{item.unknown}` of {recurrence.name}", item.rounds) for item in kernel.missed)
+        for kernel in (kernels.primal, kernels.adjoint)
+    )
+    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, missed)
 
 
 def native_costs(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:

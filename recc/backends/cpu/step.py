@@ -11,7 +11,7 @@ from recc.backends.cpu.statements import INDENT, TYPES, StatementPrinter
 from recc.ir.kernel import Array, Kernel, Statement
 from recc.ir.nodes import Size
 
-IN_MEMORY = frozenset({"local", "state", "total"})
+IN_MEMORY = frozenset({"local", "missed", "state", "total"})
 
 
 @dataclass(frozen=True)
