@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from recc.ir.build import ONE, ZERO, add, binary, div, is_const, mul, neg, sub, unary, where
+from recc.ir.logic import FALSE
 from recc.ir.nodes import Binary, Const, Expr
 
 Pair = tuple[Expr, Expr]
@@ -60,8 +61,10 @@ def power(x: Pair, y: Pair) -> Pair:
         length = mul(length, unary("exp", neg(mul(d, turn))))
         phase = add(phase, where(Binary("or", zero, binary("eq", d, ZERO)), ZERO, mul(d, unary("log", size))))
         no_value = Binary("or", no_value, Binary("and", binary("le", c, ZERO), binary("ne", d, ZERO)))
-    lost = Binary("and", zero, no_value)
     parts = mul(length, unary("cos", phase)), mul(length, unary("sin", phase))
+    if no_value == FALSE:
+        return parts
+    lost = Binary("and", zero, no_value)
     return where(lost, NAN, parts[0]), where(lost, NAN, parts[1])
 
 

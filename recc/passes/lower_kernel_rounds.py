@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from recc.ir.build import ONE, ZERO, add, mul, sub, unary
-from recc.ir.nodes import Binary, Const, Expr, Fixpoint, Let, Output, Recurrence, Reduce, Ref, Size, State, Var
+from recc.ir.nodes import Binary, Const, Fixpoint, Let, Output, Recurrence, Reduce, Ref, Size, State, Var
 from recc.ir.traverse import inline, names
 from recc.passes.lower_kernel_statements import Statement
 from recc.passes.lower_kernel_tasks import Prepared, prepare
@@ -98,9 +98,9 @@ def _round(node: Fixpoint, sizes: tuple[tuple[str, int], ...]) -> tuple[Recurren
     taken = {own.name, *(let.name for let in (*node.given, *node.lets))}
     namer = Namer(taken | {str(size) for size in own.sizes} | {name for name, _ in sizes})
     moving, change, rounding = (namer(f"{own.name}_{what}") for what in ("moving", "change", "rounding"))
+    names_of = moving, change, rounding
     new = Let(namer(f"{own.name}_new"), own.axes, node.result)
-    lets, goes_on, most = _tests(node, new, Ref(rounding, ()), namer)
-    lets += [Let(moving, (), goes_on), Let(change, (), most)]
+    lets = _tests(node, new, names_of, namer)
     given = [Var(let.name, tuple(axis.size for axis in let.axes), let.kind == "complex") for let in node.given]
     results = (Output(Var(namer("result")), let.ref()) for let in lets[-2:])
     step = Recurrence(
@@ -112,21 +112,24 @@ def _round(node: Fixpoint, sizes: tuple[tuple[str, int], ...]) -> tuple[Recurren
         outputs=tuple(results),
         sizes=sizes,
     )
-    return step, (moving, change, rounding)
+    return step, names_of
 
 
-def _tests(node: Fixpoint, new: Let, rounding: Expr, namer: Namer) -> tuple[list[Let], Expr, Expr]:
-    """Definitions, whether a round changed some place by more than the tolerance and than rounding does, and the
-    largest change. Where that is not a number, it goes on."""
+def _tests(node: Fixpoint, new: Let, names_of: tuple[str, str, str], namer: Namer) -> list[Let]:
+    """The largest change, and whether a round changed some place by more than the tolerance and than rounding does: the
+    last two definitions. Where a change is not a number, it goes on."""
     axes, stem = node.unknown.axes, node.unknown.name
+    moving, change, rounding = names_of
+    units, tolerance = Ref(rounding, ()), Const(node.tolerance)
     away = Let(namer(f"{stem}_away"), axes, unary("abs", sub(new.ref(), node.unknown.ref())))
     size = Let(namer(f"{stem}_size"), axes, unary("abs", new.ref()))
     largest = Let(namer(f"{stem}_largest"), (), Reduce("max", size.ref(), axes) if axes else size.ref())
-    tolerance, change = Const(node.tolerance), Reduce("max", away.ref(), axes) if axes else away.ref()
+    most = Let(change, (), Reduce("max", away.ref(), axes) if axes else away.ref())
     if node.relative:
-        limit = mul(Binary("max", tolerance, rounding), largest.ref())
-        return [away, size, largest], unary("not", Binary("le", change, limit)), change
-    least = mul(rounding, add(ONE, largest.ref()))
-    limit = Binary("max", mul(tolerance, add(ONE, size.ref())), least)
-    beyond = unary("not", Binary("le", away.ref(), limit))
-    return [away, size, largest], Reduce("any", beyond, axes) if axes else beyond, change
+        limit = mul(Binary("max", tolerance, units), largest.ref())
+        goes_on = unary("not", Binary("le", most.ref(), limit))
+    else:
+        limit = Binary("max", mul(tolerance, add(ONE, size.ref())), mul(units, add(ONE, largest.ref())))
+        beyond = unary("not", Binary("le", away.ref(), limit))
+        goes_on = Reduce("any", beyond, axes) if axes else beyond
+    return [away, size, largest, most, Let(moving, (), goes_on)]

@@ -175,21 +175,25 @@ class StatementPrinter:
         row, col = self._printer.name_of(ROW), self._printer.name_of(COLUMN)
         parts = [f"[{part}]" if pair else "" for part in range(len(solve.out))]
 
-        def set_to(target: str, at: str, values: tuple[Scalar, ...]) -> str:
+        def together(depth: int, assigned: list[str]) -> Iterator[str]:
+            for place, code in enumerate(assigned):
+                yield f"{INDENT * depth}{code}{';' if place + 1 == len(assigned) else ','}"
+
+        def filled(target: str, at: str, values: tuple[Scalar, ...]) -> list[str]:
             codes = [*map(text, values), "0"]  # what is real has no second part
-            return ", ".join(f"{target}{part}{at} = {code}" for part, code in zip(parts, codes, strict=False)) + ";"
+            return [f"{target}{part}{at} = {code}" for part, code in zip(parts, codes, strict=False)]
 
         yield "{"
         yield f"{INDENT}real system{both}[{size}][{size}], right{both}[{size}];"
         yield f"{INDENT}for (int {row} = 0; {row} < {size}; {row}++) {{"
         yield f"{INDENT * 2}for (int {col} = 0; {col} < {size}; {col}++)"
-        yield f"{INDENT * 3}{set_to('system', f'[{row}][{col}]', solve.matrix)}"
-        yield f"{INDENT * 2}{set_to('right', f'[{row}]', solve.rhs)}"
+        yield from together(3, filled("system", f"[{row}][{col}]", solve.matrix))
+        yield from together(2, filled("right", f"[{row}]", solve.rhs))
         yield f"{INDENT}}}"
         yield f"{INDENT}{function}({size}, system, right);"
         yield f"{INDENT}for (int {col} = 0; {col} < {size}; {col}++)"
-        outs = ", ".join(f"{text(out)} = right{part}[{col}]" for out, part in zip(solve.out, parts, strict=True))
-        yield f"{INDENT * 2}{outs};"
+        outs = [f"{text(out)} = right{part}[{col}]" for out, part in zip(solve.out, parts, strict=True)]
+        yield from together(2, outs)
         yield "}"
 
     def _repeat(self, repeat: Repeat) -> Iterator[str]:

@@ -14,9 +14,12 @@ from torch.testing import assert_close
 import recc
 from recc.backends.cpu.module import print_native
 from recc.compiler import front
+from recc.ir import evaluation
 from recc.passes.adjoint import adjoint
 from recc.passes.guard import guard
 from recc.passes.independent import independent_sizes
+from recc.passes.lower_kernel_rounds import UNITS
+from recc.runtime import fixed_point
 from recc.verify import verify
 from tests.differential.test_fixed_points import DIVERGING, DRIVEN, IMPLICIT, tensors
 from tests.passes.test_implicit import CONTRACTIONS
@@ -107,6 +110,10 @@ def test_nothing_below_the_rounding_is_waited_for() -> None:
     function = recc.load(IMPLICIT.replace("implicit", "implicit_short"), backend="cpu")
     given = [t.float().requires_grad_() for t in tensors()[:3]]
     function(*given)[0].square().sum().backward()
+
+
+def test_all_wait_for_the_same_rounding() -> None:
+    assert UNITS == evaluation.ROUNDING == fixed_point.ROUNDING
 
 
 # --- what is reported ---
