@@ -17,7 +17,9 @@ from recc.ir.nodes import Size
 
 LoopKind = Literal["plain", "vector", "lanes"]
 Combine = Literal["set", "sum", "max", "min", "any"]
-Storage = Literal["input", "param", "state", "next", "kept", "given", "local", "output", "total", "lanes", "scalar"]
+Storage = Literal[
+    "input", "param", "state", "next", "kept", "given", "local", "missed", "output", "total", "lanes", "scalar"
+]
 ScalarKind = Literal["real", "bool"]
 
 ROW, COLUMN = "system_row", "system_column"  # what runs over a system of equations
@@ -105,7 +107,12 @@ class Folded:
     var: str | None = None
 
 
-Scalar: TypeAlias = Number | Extent | Position | Inside | Local | Element | Operation | Choice | Folded
+@dataclass(frozen=True)
+class Epsilon:
+    """The distance from one to the next number, of the type that is computed with."""
+
+
+Scalar: TypeAlias = Number | Extent | Position | Inside | Local | Element | Operation | Choice | Folded | Epsilon
 
 
 @dataclass(frozen=True)
@@ -160,15 +167,26 @@ class Tile:
 class SolveSystem:
     """`out` with `sum over col of matrix[row, col] * out[col] = rhs[row]`, by elimination with pivoting.
 
-    `matrix` and `rhs` are arrays, indexed by the enclosing loops and by `ROW` and `COLUMN`."""
+    `matrix` is a value at `ROW` and `COLUMN`, `rhs` one at `ROW`, and `out` is stored at `COLUMN`. Of a complex system
+    there are two of each: the real and the imaginary parts. One of no imaginary part may lack it."""
 
-    out: str
-    out_at: tuple[Place, ...]
-    matrix: str
-    matrix_at: tuple[Place, ...]
-    rhs: str
-    rhs_at: tuple[Place, ...]
+    out: tuple[Element, ...]
+    matrix: tuple[Scalar, ...]
+    rhs: tuple[Scalar, ...]
     size: Size
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Statements done again for as long as the scalar `moving`, which they define, is true; `rounds` times at most.
+
+    If it is true to the last, the scalar `missed` is raised to the scalar `change`, unless nobody asks for it."""
+
+    rounds: int
+    body: tuple[Statement, ...]
+    moving: Scalar
+    change: Scalar
+    missed: Element | None
 
 
 @dataclass(frozen=True)
@@ -209,7 +227,7 @@ class Section:
     lines: tuple[str, ...] = ()
 
 
-Statement: TypeAlias = Define | Accumulators | Assign | Loop | Tile | SolveSystem | Product | Meeting | Section
+Statement: TypeAlias = Define | Accumulators | Assign | Loop | Tile | SolveSystem | Repeat | Product | Meeting | Section
 
 
 @dataclass(frozen=True)
@@ -241,6 +259,16 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """Where a kernel notes that a fixed point was not reached: an array of one element, zero if it always was; the name
+    of the unknown, and after how many rounds."""
+
+    array: str
+    unknown: str
+    rounds: int
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One step of a recurrence, or of a `block` of its rows, and what is computed once before all steps.
 
@@ -261,6 +289,7 @@ class Kernel:
     block: bool = False
     outers: tuple[Outer, ...] = ()
     kept: tuple[str, ...] = ()
+    missed: tuple[Missed, ...] = ()
 
     def array(self, name: str) -> Array:
         return next(array for array in self.arrays if array.name == name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from recc.ir.nodes import Arange, Expr, Fold, Recurrence, Reduce, Ref, Roll, Size, SizeOf, Solve, Var, Window
+from recc.ir.nodes import Arange, Expr, Fixpoint, Fold, Recurrence, Reduce, Ref, Roll, Size, SizeOf, Solve, Var, Window
 from recc.ir.traverse import nodes
 from recc.passes.tidy import flatten
 
@@ -12,9 +12,9 @@ from recc.passes.tidy import flatten
 def independent_sizes(recurrence: Recurrence) -> tuple[str, ...]:
     """The symbolic sizes of axes that every variable has at most once and that nothing crosses.
 
-    Nothing sums, solves or shifts along such an axis, picks a position of it or asks where it is, so that a piece of
-    an output depends on the same piece of inputs, params and states alone. A variable without the axis is the same
-    for all pieces."""
+    Nothing sums, solves or shifts along such an axis, picks a position of it, asks where it is or repeats a step until
+    all of it has settled, so that a piece of an output depends on the same piece of inputs, params and states alone. A
+    variable without the axis is the same for all pieces."""
     flat = flatten(recurrence)
     results = (*flat.updates, *(item.expr for item in (*flat.outputs, *flat.totals)))
     given = [*flat.variables, *(item.var for item in (*flat.outputs, *flat.totals))]
@@ -54,6 +54,9 @@ def _crossed(node: Expr, shapes: Mapping[str, tuple[Size, ...]]) -> Iterator[Siz
             yield from (axis.size, tap.size)
         case Solve(_, _, row, col):
             yield from (row.size, col.size)
+        case Fixpoint(unknown, _, given, lets):
+            yield from unknown.sizes  # all of it ends at once; what is inside beside it is summed there
+            yield from (axis.size for let in (*given, *lets) for axis in let.axes)
         case Ref(name, index):
             yield from (size for size, at in zip(shapes[name], index, strict=True) if isinstance(at, int))
         case _:

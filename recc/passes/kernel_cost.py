@@ -19,13 +19,14 @@ from recc.ir.kernel import (
     Operation,
     Port,
     Product,
+    Repeat,
     Scalar,
     Section,
     SolveSystem,
     Statement,
     Tile,
 )
-from recc.passes.cost import Monomial, NativeCost, Vectors
+from recc.passes.cost import EXAMPLE_ROUNDS, Monomial, NativeCost, Vectors
 from recc.passes.lower_kernel_statements import CHEAP, COSTS, TRANSCENDENTAL
 
 WORD = 4  # bytes of a float32
@@ -58,8 +59,12 @@ def _count(body: Iterable[Statement], around: Monomial, counts: Counter[Monomial
                 _count(inner, (*around, size if kind == "plain" else Vectors(size)), counts)
             case Tile(_, _, inner) | Section(inner):
                 _count(inner, around, counts)
-            case SolveSystem(size=size):
-                _add(counts, (*around, size, size, size), 1)
+            case SolveSystem(out, size=size):
+                _add(counts, (*around, size, size, size), len(out) ** 2)
+            case Repeat(_, inner):
+                once: Counter[Monomial] = Counter()
+                _count(inner, around, once)
+                counts.update({monomial: EXAMPLE_ROUNDS * count for monomial, count in once.items()})
             case Product(inner=inner, columns=columns):
                 _add(counts, (*around, inner, Vectors(columns)), 1)
             case Accumulators() | Meeting():

@@ -7,19 +7,35 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from recc.diagnostics import NOWHERE
-from recc.ir.kernel import ROWS, Array, Assign, Element, Kernel, Loop, Meeting, Port, Section
+from recc.ir.kernel import (
+    ROWS,
+    Array,
+    Assign,
+    Define,
+    Element,
+    Epsilon,
+    Kernel,
+    Local,
+    Loop,
+    Meeting,
+    Missed,
+    Number,
+    Operation,
+    Port,
+    Repeat,
+    Section,
+)
 from recc.ir.kernel import Statement as Line
-from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Ref, Size, State, Var
+from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Ref, Size, Var
 from recc.ir.traverse import names
-from recc.passes.lower_kernel_complex import RealParts, real_parts
 from recc.passes.lower_kernel_loops import Layout, loop_name, section
 from recc.passes.lower_kernel_nests import deal_nests
-from recc.passes.lower_kernel_products import factor_sums
+from recc.passes.lower_kernel_rounds import UNITS, rounds_of
 from recc.passes.lower_kernel_rows import Block, block_of_rows, constants, walks_blocks
 from recc.passes.lower_kernel_shared import reads_states, same_values, shared_values, without
-from recc.passes.lower_kernel_statements import Program, Statement, expand_reductions
-from recc.passes.order_axes import order_axes
-from recc.passes.tidy import Namer, drop_unused, flatten, share, used_names
+from recc.passes.lower_kernel_statements import Program, Statement
+from recc.passes.lower_kernel_tasks import prepare
+from recc.passes.tidy import Namer, flatten, used_names
 
 Ranks = dict[Size, int]
 FEW = 4  # positions of an axis that make no vector
@@ -31,13 +47,21 @@ def axis_ranks(recurrence: Recurrence) -> Ranks:
     Their lanes are independent of each other, so that they are what vectors are made of. Axes that are known to be
     short come first."""
     summed: set[Size] = set()
-    for let in flatten(recurrence).lets:
+    for let in _with_rounds(recurrence):
         over = let.expr.over if isinstance(let.expr, Reduce) and len(let.expr.axes) else ()
         summed |= {axis.size for axis in over}
     order, known = _declared_ranks(recurrence), dict(recurrence.sizes)
     few = {size for size in order if (size if isinstance(size, int) else known.get(size, FEW + 1)) <= FEW}
     ranked = sorted(order, key=lambda size: (size not in few, size not in summed))
     return {size: place for place, size in enumerate(ranked)}
+
+
+def _with_rounds(recurrence: Recurrence) -> Iterable[Let]:
+    """The definitions of a step, one operation each, and those of its fixed points."""
+    for let in flatten(recurrence).lets:
+        yield let
+        if isinstance(node := let.expr, Fixpoint):
+            yield from flatten(Recurrence("round", lets=node.lets, updates=(node.result,))).lets
 
 
 def _declared_ranks(recurrence: Recurrence) -> Ranks:
@@ -51,10 +75,12 @@ def _declared_ranks(recurrence: Recurrence) -> Ranks:
 def block_ranks(recurrence: Recurrence) -> Ranks | None:
     """How axes rank where rows of a recurrence (a primal) are better walked side by side, else None.
 
-    A matrix for each of several heads lies as it was declared, its heads outside."""
+    A matrix for each of several heads lies as it was declared, its heads outside. Rows with a fixed point are walked
+    one by one, as each ends after rounds of its own, and so are those with a complex system of equations."""
     first, second = axis_ranks(recurrence), _declared_ranks(recurrence)
     for ranks in (first, second) if second != first else (first,):
-        if walks_blocks(_Lowering(recurrence, ranks, False, (), False).flat, ranks):
+        lowering = _Lowering(recurrence, ranks, False, (), False)
+        if not lowering.tasks and walks_blocks(lowering.flat, ranks):
             return ranks
     return None
 
@@ -66,8 +92,7 @@ def lower_passes(
     those of a step of several rows.
 
     What is dear and both the replay and the adjoint need is kept by the replay, where there has to be one, and by the
-    primal of a block, for the adjoint. Raises: `NotImplementedError` for a fixed point, a complex system of equations
-    and a complex power."""
+    primal of a block, for the adjoint."""
     forward = _Lowering(primal, ranks, False, (), block)
     replay = _Lowering(primal, ranks, True, (), block)
     derivative = _Lowering(adjoint, ranks, False, primal.state_names, block)
@@ -85,24 +110,22 @@ def lower_passes(
 class _Lowering:
     def __init__(self, recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool):
         self._name, self._ranks, self._separate = recurrence.name, ranks, separate
-        if any(isinstance(let.expr, Fixpoint) for let in recurrence.lets):
-            raise NotImplementedError("fixed points")
         if separate:
             recurrence = replace(recurrence, outputs=(), totals=())
         self._ports = recurrence
-        self._parts: RealParts = real_parts(drop_unused(recurrence))
-        flat = share(flatten(factor_sums(share(flatten(self._parts.recurrence)), ranks)))
-        self.flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
+        prepared = prepare(recurrence, ranks)
+        self._parts, self.flat, self.tasks = prepared.parts, prepared.flat, prepared.tasks
         self._stored = {part for name in stored for part in self._parts.names[name]}
         self._is_block = block
-        self.block = (
-            self._widened() if block else Block(self.flat, frozenset(), (), constants(self.flat, numbers=False))
-        )
+        read = frozenset[str]().union(*(names(part) for task in self.tasks for part in task.read))
+        plain = Block(self.flat, frozenset(), (), constants(self.flat, numbers=False), read)
+        self.block = self._widened() if block else plain
         self._flat, self._fixed = self.block.recurrence, self.block.fixed
-        self._namer = Namer(used_names(self._flat))
+        self._namer = Namer(used_names(self._flat) | {name for task in self.tasks for name in task.targets})
         self._orders = self._find_orders()
         self.kept: tuple[str, ...] = ()
         self._given: list[Let] = []
+        self._missed: list[Missed] = []
 
     def _widened(self) -> Block:
         """The recurrence of a block of rows. A total's parts are all sums of outer products, or none is."""
@@ -138,7 +161,7 @@ class _Lowering:
         factors = {name for item in self.block.outers for name in (item.x, item.y)}
         before_arrays, before = self._nests(early, [], kept, frozenset())
         stored = factors.union(() if self._given else self.kept)
-        step_arrays, step = self._nests(late, self._roots(), stored, frozenset())
+        step_arrays, step = self._nests(late, [*self.tasks, *self._roots()], stored, frozenset())
         ports = self._ports
         return Kernel(
             self._name,
@@ -154,11 +177,13 @@ class _Lowering:
             self._is_block,
             tuple(replace(item, total=self._targets["total", item.total]) for item in self.block.outers),
             self.kept,
+            tuple(self._missed),
         )
 
     def _results(self):
         flat = self._flat
-        return (*flat.updates, *(item.expr for item in flat.outputs), *(item.expr for item in flat.totals))
+        given = (part for task in self.tasks for part in task.read)
+        return (*flat.updates, *(item.expr for item in flat.outputs), *(item.expr for item in flat.totals), *given)
 
     def _find_orders(self) -> dict[str, tuple[int, ...]]:
         """States lie with the innermost axis last, and so do sums over time."""
@@ -167,7 +192,10 @@ class _Lowering:
         states += [var for var in self._flat.inputs if var.name in self._stored]
         for var in states:
             orders[var.name] = self._innermost_last(var)
-        return orders
+        return orders | self._orders_of(self.tasks)
+
+    def _orders_of(self, tasks: tuple[Statement, ...]) -> dict[str, tuple[int, ...]]:
+        return {var.name: self._innermost_last(var) for task in tasks if task.repeats for var in _made(task)}
 
     def _innermost_last(self, var: Var) -> tuple[int, ...]:
         places = list(range(len(var.sizes)))
@@ -202,25 +230,36 @@ class _Lowering:
         return roots + [Statement(item.name, item.var.axes, item.expr, role="total") for item in flat.totals]
 
     def _nests(
-        self, lets: list[Let], roots: list[Statement], kept: set[str], scalars: frozenset[str]
+        self,
+        lets: list[Let],
+        roots: list[Statement],
+        kept: set[str],
+        scalars: frozenset[str],
+        unknowns: tuple[Var, ...] = (),
     ) -> tuple[list[Array], tuple[Line, ...]]:
-        """The arrays that definitions need, and the sections that compute them; `kept` are read by later steps."""
+        """The arrays that definitions need, and the sections that compute them; `kept` are read by later steps. In a
+        round of a fixed point the `unknowns` are what states are in a step."""
         program = Program(lets, roots, kept, self.block.products)
-        nests = deal_nests(program, self._separate)
+        nests = deal_nests(program, self._separate and not unknowns)
+        states = unknowns or tuple(state.var for state in self._flat.states)
         local = [item for nest in nests.nests for item in (*nest.kept, *nest.statements) if item.role == "let"]
-        scalar = frozenset(item.target for item in local if not item.axes and item.target not in kept)
+        scalar = frozenset(
+            item.target for item in local if not item.axes and not item.repeats and item.target not in kept
+        )
         targets = dict(self._targets)
         arrays: list[Array] = []
         tail: list[Line] = []
         for name in nests.waiting:
-            state = next(state for state in self._flat.states if state.name == name)
+            var = next(var for var in states if var.name == name)
             new = self._namer(f"{name}_new")
             self._orders[new] = self._orders[name]
             targets["update", name] = new
-            arrays.append(Array(new, "local", self._lying(state.var)))
-            tail.append(self._copied(state, new))
+            arrays.append(Array(new, "local", self._lying(var)))
+            tail.append(self._copied(var, new))
         for item in local:
-            if item.target not in scalar:
+            if item.beside or item.repeats:
+                arrays += [Array(var.name, "local", self._lying(var)) for var in _made(item)]
+            elif item.target not in scalar:
                 kind = "bool" if item.expr.kind == "bool" or item.combine == "any" else "real"
                 storage = "kept" if item.target in self.kept else "local"
                 arrays.append(Array(item.target, storage, tuple(axis.size for axis in item.axes), kind))
@@ -232,14 +271,39 @@ class _Lowering:
             if together != any(item.multiplies for item in nest.statements):
                 together = not together
                 body.append(Meeting())
+            if nest.statements and nest.statements[0].repeats:
+                more, lines = self._repeated(nest.statements[0], scalar | scalars)
+                arrays += more
+                body.append(lines)
+                continue
             body.append(section(program, nest, layout, self._namer, _line_of))
         return arrays, (*body, *([Meeting()] if together else []), *tail)
 
-    def _copied(self, state: State, new: str) -> Line:
-        order = self._orders[state.name]
-        axes = [state.var.axes[place] for place in order]
+    def _repeated(self, item: Statement, scalars: frozenset[str]) -> tuple[list[Array], Section]:
+        """A fixed point: its start, and the rounds until it has settled."""
+        node = item.expr
+        assert isinstance(node, Fixpoint)
+        rounds = rounds_of(item, self._ports.sizes, self._ranks, self._namer)
+        self._orders.update(self._orders_of(rounds.tasks))
+        made, start = self._nests([], list(rounds.starts), set(), scalars, rounds.unknowns)
+        known = scalars | {rounds.rounding}
+        roots = [*rounds.tasks, *rounds.updates]
+        arrays, body = self._nests(list(rounds.lets), roots, rounds.new, known, rounds.unknowns)
+        missed = None
+        if not self._separate:
+            missed = Element(self._namer(f"{item.target}_missed"))
+            arrays.append(Array(missed.array, "missed"))
+            self._missed.append(Missed(missed.array, node.unknown.name, node.rounds))
+        units = Define(rounds.rounding, Operation("mul", (Number(UNITS), Epsilon())))
+        repeat = Repeat(node.rounds, body, Local(rounds.moving), Local(rounds.change), missed)
+        line = _line_of(item)
+        return [*made, *arrays], Section((*start, units, repeat), (line,) if line else ())
+
+    def _copied(self, var: Var, new: str) -> Line:
+        order = self._orders[var.name]
+        axes = [var.axes[place] for place in order]
         at = tuple(loop_name(axis) for axis in axes)
-        lines: Line = Assign(Element(state.name, at), Element(new, at))
+        lines: Line = Assign(Element(var.name, at), Element(new, at))
         for axis in reversed(axes):
             lines = Loop(loop_name(axis), axis.size, (lines,), "vector" if axis is axes[-1] else "plain")
         return Section((lines,))
@@ -279,6 +343,11 @@ class _Lowering:
         if len(order) > len(plain):
             order = tuple(place - 1 for place in order[1:])  # without the rows
         return Port(var.name, var.sizes, own, order)
+
+
+def _made(task: Statement) -> tuple[Var, ...]:
+    """The solution of a task as variables."""
+    return tuple(Var(name, tuple(axis.size for axis in task.axes)) for name in task.targets)
 
 
 def _line_of(item: Statement) -> str:

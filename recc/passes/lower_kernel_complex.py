@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from recc.ir.build import ONE, ZERO, add, binary, div, is_const, mul, neg, sub, unary, where
-from recc.ir.nodes import Binary, Const, Expr, Let, Output, Recurrence, Reduce, Ref, Solve, State, Unary, Var, Where
+from recc.ir.build import ZERO, is_const, where
+from recc.ir.nodes import Binary, Const, Expr, Let, Output, Recurrence, Reduce, Ref, State, Unary, Var, Where
 from recc.ir.traverse import children, nodes, rebuild
+from recc.passes.lower_kernel_pairs import Pair, combined, function, magnitude
 from recc.passes.tidy import Namer, flatten, used_names
-
-Pair = tuple[Expr, Expr]
-LARGEST_POWER = 8
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,7 @@ class RealParts:
 def real_parts(recurrence: Recurrence) -> RealParts:
     """`h = lam * h + u` with complex values as two equations for `h_re` and `h_im`.
 
-    Raises: `NotImplementedError` for a complex system of equations, and for a complex power that is not a small whole
-    number."""
+    Complex systems of equations and fixed points are no definitions here: see `take_out`."""
     results = (*recurrence.outputs, *recurrence.totals)
     known = {item.name: (item.name,) for item in results} | {var.name: (var.name,) for var in recurrence.variables}
     if not _has_complex(recurrence):
@@ -96,7 +93,7 @@ class _Split:
             case Unary("imag", x):
                 return self.parts(x)[1]
             case Unary("abs", x) if x.kind == "complex":
-                return _magnitude(*self.parts(x))
+                return magnitude(*self.parts(x))
             case Binary("eq" | "ne" as op, x, y) if "complex" in (x.kind, y.kind):
                 (a, b), (c, d) = self.parts(x), self.parts(y)
                 joined = "and" if op == "eq" else "or"
@@ -116,101 +113,19 @@ class _Split:
                 re, im = self._pairs[name]
                 return replace(expr, name=re, kind="real"), replace(expr, name=im, kind="real")
             case Unary(op, x):
-                return _unary(op, self.parts(x))
+                return function(op, self.parts(x))
             case Binary(op, x, y):
-                return self._binary(op, x, y)
+                return combined(op, self.parts(x), self.parts(y))
             case Where(test, x, y):
                 chosen = self.real(test)
                 (a, b), (c, d) = self.parts(x), self.parts(y)
                 return where(chosen, a, c), where(chosen, b, d)
             case Reduce("sum", x, over):
                 return tuple(_summed(part, over) for part in self.parts(x))  # pyright: ignore[reportReturnType]
-            case Solve():
-                raise NotImplementedError("a complex system of equations")
             case _:
                 re, im = self.parts(children(expr)[0])
                 return rebuild(expr, (re,)), rebuild(expr, (im,))
 
-    def _binary(self, op: str, x: Expr, y: Expr) -> Pair:
-        (a, b), (c, d) = self.parts(x), self.parts(y)
-        match op:
-            case "add" | "sub":
-                return _binary(op, a, c), _binary(op, b, d)
-            case "mul":
-                return _product((a, b), (c, d))
-            case "div" if y.kind != "complex":
-                return div(a, c), div(b, c)
-            case "div":
-                size = add(mul(c, c), mul(d, d))
-                re, im = _product((a, b), (c, neg(d)))
-                return div(re, size), div(im, size)
-            case "pow" if isinstance(y, Const) and isinstance(y.value, (int, float)) and _is_small(y.value):
-                return _power((a, b), int(y.value))
-            case _:
-                raise NotImplementedError(f"the complex operation {op}")
-
-
-def _is_small(value: float) -> bool:
-    return value == int(value) and 0 <= value <= LARGEST_POWER
-
 
 def _summed(x: Expr, over) -> Expr:
     return x if is_const(x, 0) else Reduce("sum", x, over)
-
-
-def _binary(op: str, x: Expr, y: Expr) -> Expr:
-    return binary(op, x, y)
-
-
-def _times(x: Expr, y: Expr) -> Expr:
-    """A product in which an imaginary part that is not there stays away, as in arithmetic with real numbers."""
-    return ZERO if is_const(x, 0) or is_const(y, 0) else mul(x, y)
-
-
-def _product(x: Pair, y: Pair) -> Pair:
-    (a, b), (c, d) = x, y
-    return sub(_times(a, c), _times(b, d)), add(_times(a, d), _times(b, c))
-
-
-def _power(x: Pair, count: int) -> Pair:
-    result: Pair = (ONE, ZERO)
-    for _ in range(count):
-        result = _product(result, x)
-    return result
-
-
-def _magnitude(x: Expr, y: Expr) -> Expr:
-    """`hypot`: the larger part times a root, so that squares do not overflow."""
-    a, b = unary("abs", x), unary("abs", y)
-    large, small = Binary("max", a, b), Binary("min", a, b)
-    ratio = where(Binary("eq", large, ZERO), ZERO, div(small, large))
-    return mul(large, unary("sqrt", add(ONE, mul(ratio, ratio))))
-
-
-def _unary(op: str, x: Pair) -> Pair:
-    a, b = x
-    match op:
-        case "neg":
-            return neg(a), neg(b)
-        case "conj":
-            return a, neg(b)
-        case "exp":
-            size = unary("exp", a)
-            return mul(size, unary("cos", b)), mul(size, unary("sin", b))
-        case "sin":
-            return mul(unary("sin", a), unary("cosh", b)), mul(unary("cos", a), unary("sinh", b))
-        case "cos":
-            return mul(unary("cos", a), unary("cosh", b)), neg(mul(unary("sin", a), unary("sinh", b)))
-        case "tanh":
-            t, s = unary("tanh", a), unary("tan", b)
-            size = add(ONE, mul(mul(t, s), mul(t, s)))
-            return div(mul(t, add(ONE, mul(s, s))), size), div(mul(s, sub(ONE, mul(t, t))), size)
-        case "sqrt":
-            size = _magnitude(a, b)
-            half = unary("sqrt", mul(Const(0.5), add(size, unary("abs", a))))
-            other = where(Binary("eq", half, ZERO), ZERO, div(unary("abs", b), mul(Const(2), half)))
-            right = Binary("ge", a, ZERO)
-            side = where(Binary("lt", b, ZERO), Const(-1), ONE)
-            return where(right, half, other), mul(side, where(right, other, half))
-        case _:
-            raise NotImplementedError(f"the complex operation {op}")

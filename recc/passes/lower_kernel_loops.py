@@ -139,19 +139,12 @@ class NestBuilder:
 
     def _solve(self, item: Statement) -> list[Line]:
         solve = item.expr
-        assert isinstance(solve, Solve) and isinstance(solve.matrix, Ref) and isinstance(solve.rhs, Ref)
+        assert isinstance(solve, Solve)
         env: dict[Axis, Place] = {**self._env, solve.row: ROW, solve.col: COLUMN}
-
-        def places(ref: Ref) -> tuple[Place, ...]:
-            found = self._layout.element(ref.name, tuple(self._place(i, env) for i in ref.index))
-            assert isinstance(found, Element)
-            return found.at
-
-        out = tuple(env[axis] for axis in item.axes)
-        lines: list[Line] = [
-            SolveSystem(item.target, out, solve.matrix.name, places(solve.matrix), solve.rhs.name, places(solve.rhs),
-                        solve.col.size)
-        ]  # fmt: skip
+        operands = item.operands or ((solve.matrix,), (solve.rhs,))
+        matrix, rhs = (tuple(self.scalar(part, env) for part in operand) for operand in operands)
+        out = tuple(Element(name, tuple(env[axis] for axis in item.axes)) for name in item.targets)
+        lines: list[Line] = [SolveSystem(out, matrix, rhs, solve.col.size)]
         for axis in reversed([axis for axis in self._axes if axis != solve.col]):
             lines = [Loop(loop_name(axis), axis.size, tuple(lines))]
         return lines

@@ -44,7 +44,7 @@ def _in_order(program: Program, statements: list[Statement]) -> list[Nest]:
     """Small nests first, as they let others begin; each takes all statements over its axes that are ready."""
     remaining = list(statements)
     reads = {id(item): program.reads(item) for item in statements}
-    waiting = {item.target for item in statements if item.role == "let"}
+    waiting = {name for item in statements if item.role == "let" for name in item.targets}
     nests: list[Nest] = []
     while remaining:
         ready = [item for item in remaining if not waiting & reads[id(item)].keys()]
@@ -56,7 +56,7 @@ def _in_order(program: Program, statements: list[Statement]) -> list[Nest]:
             joins = all(name in own and reads[id(item)][name] and _is_plain(own[name]) for name in missing)
             if item.space == nest.space and joins and _may_share(item, nest):
                 nest.statements.append(item)
-                own |= {item.target: item} if item.role == "let" else {}
+                own |= dict.fromkeys(item.targets, item) if item.role == "let" else {}
                 remaining.remove(item)
         waiting -= own.keys()
         nests.append(nest)
@@ -74,7 +74,8 @@ def _may_share(item: Statement, nest: Nest) -> bool:
 def _place_updates(program: Program, nests: list[Nest], updates: list[Statement]) -> None:
     """Each update goes into the last nest over its axes, if its operands are there and nobody reads the old state
     afterwards, else into one of its own at the end."""
-    made = {item.target: number for number, nest in enumerate(nests) for item in nest.statements if item.role == "let"}
+    lets = [(number, item) for number, nest in enumerate(nests) for item in nest.statements if item.role == "let"]
+    made = {name: number for number, item in lets for name in item.targets}
     plain = {item.target for nest in nests for item in nest.statements if _is_plain(item)}
     count = len(nests)
     for update in updates:

@@ -23,12 +23,13 @@ Term = tuple[bool, tuple[Expr, ...]]  # whether it is subtracted, and its factor
 @dataclass(frozen=True)
 class Block:
     """A recurrence with an axis for rows: which definitions are products with a matrix, which gradients are sums of
-    outer products, and which names are the same for all rows."""
+    outer products, which names are the same for all rows, and which are read by what is no definition."""
 
     recurrence: Recurrence
     products: frozenset[str]
     outers: tuple[Outer, ...]
     fixed: frozenset[str]
+    read: frozenset[str] = frozenset()
 
 
 def walks_blocks(recurrence: Recurrence, ranks: dict[Size, int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recc.ir.nodes import Expr, Fixpoint, Let, Recurrence, Reduce, Ref, Solve
+from recc.ir.nodes import Expr, Let, Recurrence, Reduce, Ref, Solve
 from recc.ir.traverse import canonical, names, nodes, rewrite
 from recc.passes.lower_kernel_nests import RECOMPUTED_COST
 from recc.passes.lower_kernel_rows import Block
@@ -58,7 +58,7 @@ def without(block: Block, known: list[str]) -> Block:
 def _results(block: Block) -> set[str]:
     """The names that a step's results read."""
     read = set().union(*(names(root) for root in roots(block.recurrence)))
-    return read | {name for item in block.outers for name in (item.x, item.y)}
+    return read | block.read | {name for item in block.outers for name in (item.x, item.y)}
 
 
 def _is_dear(let: Let) -> bool:
@@ -66,12 +66,14 @@ def _is_dear(let: Let) -> bool:
     if let.expr.kind != "real" or isinstance(let.expr, Ref):
         return False
     cost = sum(map(cost_of, nodes(let.expr)))
-    return cost > RECOMPUTED_COST or isinstance(let.expr, (Reduce, Solve, Fixpoint))
+    return cost > RECOMPUTED_COST or isinstance(let.expr, (Reduce, Solve))
 
 
 def _numbered(recurrence: Recurrence, numbers: dict[object, int]) -> dict[str, int]:
-    """A number for each definition, the same one for the same value."""
+    """A number for each definition, the same one for the same value. What depends on the solution of a fixed point or
+    a system, which is neither a variable nor a definition, is like nothing else."""
     found: dict[str, int] = {}
+    known = {var.name for var in recurrence.variables}
 
     def rule(node: Expr) -> Expr:
         if isinstance(node, Ref) and node.name in found:
@@ -79,6 +81,7 @@ def _numbered(recurrence: Recurrence, numbers: dict[object, int]) -> dict[str, i
         return node
 
     for let in recurrence.lets:
-        key = let.axes, canonical(rewrite(let.expr, rule))
+        foreign = names(let.expr) - known - found.keys()
+        key = object() if foreign else (let.axes, canonical(rewrite(let.expr, rule)))
         found[let.name] = numbers.setdefault(key, len(numbers))
     return found

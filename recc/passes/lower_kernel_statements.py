@@ -12,6 +12,7 @@ from recc.ir.nodes import (
     Binary,
     Const,
     Expr,
+    Fixpoint,
     Fold,
     Let,
     Recurrence,
@@ -29,7 +30,7 @@ from recc.passes.tidy import Namer
 Role = str  # "let", "update", "output" or "total"
 
 # What operations cost next to an addition, when the choice is between storing a value and computing it again.
-COSTS = {"div": 4, "sqrt": 4, "mod": 8, "floordiv": 8, "pow": 30, "logaddexp": 30}
+COSTS = {"div": 4, "sqrt": 4, "mod": 8, "floordiv": 8, "pow": 30, "atan2": 30, "logaddexp": 30}
 CHEAP = frozenset({"neg", "add", "sub", "mul", "max", "min", "relu", "abs", "real", "imag", "not", "and", "or"})
 TRANSCENDENTAL = 12
 
@@ -38,7 +39,8 @@ TRANSCENDENTAL = 12
 class Statement:
     """`target[axes] = expr`, combined over the axes `over` and, in a total, over time.
 
-    `expr` is over all these axes; those of one size have tags 0, 1, ... the target's own first."""
+    `expr` is over all these axes; those of one size have tags 0, 1, ... the target's own first. Of a task with several
+    results those `beside` the target, and the real parts of each operand; `expr` only says then which task it is."""
 
     target: str
     axes: tuple[Axis, ...]
@@ -48,6 +50,8 @@ class Statement:
     role: Role = "let"
     let: Let | None = None
     multiplies: bool = False  # whether it is a product of a block's vectors with a matrix
+    beside: tuple[str, ...] = ()
+    operands: tuple[tuple[Expr, ...], ...] = ()
 
     @property
     def space(self) -> frozenset[Axis]:
@@ -58,9 +62,22 @@ class Statement:
         return isinstance(self.expr, Solve)
 
     @property
+    def repeats(self) -> bool:
+        return isinstance(self.expr, Fixpoint)
+
+    @property
     def whole(self) -> bool:
         """Whether it is a task of its own on whole arrays, and not one of a nest of loops."""
-        return self.solves or self.multiplies
+        return self.solves or self.multiplies or self.repeats
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.target, *self.beside)
+
+    @property
+    def read(self) -> tuple[Expr, ...]:
+        """The expressions that it is computed from."""
+        return tuple(part for operand in self.operands for part in operand) or (self.expr,)
 
 
 class Program:
@@ -103,7 +120,8 @@ class Program:
         found: set[str] = set()
         waiting = [statement]
         while waiting:
-            new = {name for name in self._names_in(waiting.pop().expr) if name in self.inline} - found
+            exprs = waiting.pop().read
+            new = {name for expr in exprs for name in self._names_in(expr) if name in self.inline} - found
             found |= new
             waiting += [self.inline[name] for name in new]
         return found
@@ -171,7 +189,8 @@ def _is_stored(item: Statement) -> bool:
 
 def placed_refs(item: Statement) -> Iterator[tuple[Ref, bool]]:
     """What a statement reads, and whether it reads it at its own place: at all of its axes, in their order."""
-    return _placed(item.expr, item.space, item.whole)
+    for expr in item.read:
+        yield from _placed(expr, item.space, item.whole)
 
 
 def _placed(expr: Expr, space: frozenset[Axis], moved: bool) -> Iterator[tuple[Ref, bool]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ROUNDING = 16  # units of rounding of the largest place: a smaller change says nothing
-REPORTED: set[str] = set()
+MISSED: set[str] = set()
 
 
 class Ending(NamedTuple):
@@ -55,7 +55,7 @@ def repeat_step(step: Callable[..., Any], y: Tensor, given: Sequence[Tensor], en
         if can_be_read(moving) and not moving.any():
             return y
     if can_be_read(moving):
-        report_open(ending, change.masked_select(moving.expand(change.shape)).max().item())
+        report_missed(ending.what, ending.rounds, change.masked_select(moving.expand(change.shape)).max().item())
     return y
 
 
@@ -75,11 +75,11 @@ def can_be_read(x: Tensor) -> bool:
     return not batched(x)
 
 
-def report_open(ending: Ending, change: float) -> None:
+def report_missed(what: str, rounds: int, change: float) -> None:
     """Tells, once for each fixed point, that it was not reached."""
-    if ending.what not in REPORTED:
-        REPORTED.add(ending.what)
-        message = f"{ending.what} did not converge in {ending.rounds} rounds: the last one changed it by {change:.3g}"
+    if what not in MISSED:
+        MISSED.add(what)
+        message = f"{what} did not converge in {rounds} rounds: the last one changed it by {change:.3g}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 

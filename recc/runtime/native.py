@@ -253,8 +253,9 @@ def invoke(
             pointers.append(None if tensor is None else tensor.data_ptr())
             strides += [0] * (2 + lanes) if tensor is None else places(tensor, lanes, timed)
     _, firsts = plan.tiles()
-    pointers += [None if t is None else t.data_ptr() for t in (plan.bounds, firsts, past)]
     count = prod(plan.lanes)
+    changes = room_for_missed(plan.spec, name, plan.rows * count, plan.dtype)
+    pointers += [None if t is None else t.data_ptr() for t in (plan.bounds, firsts, past, changes)]
     shape = (plan.rows * count, plan.steps, int(plan.reverse), plan.tile, count, lanes, *plan.lanes)
     elements = max(1, sum(prod(feature_shape(p, plan.sizes)) for p in plan.spec.signature.states))
     work = elements * plan.steps * (1 if plan.bounds is not None else plan.rows) * count
@@ -268,6 +269,24 @@ def invoke(
     )
     if share_out(getattr(plan.library, name), arguments, threads if parts == 1 else parts * blocks, parts > 1):
         raise MemoryError(f"{plan.spec.signature.name}: no memory for the state")
+    report_natively(plan.spec, name, changes)
+
+
+def room_for_missed(spec: Spec, name: str, rows: int, dtype: torch.dtype) -> Tensor | None:
+    """Where each row notes how much the last round changed what did not settle; None without fixed points."""
+    assert spec.native is not None
+    count = len(spec.native.missed[name == "backward"])
+    return torch.zeros(rows, count, dtype=dtype) if count else None
+
+
+def report_natively(spec: Spec, name: str, changes: Tensor | None) -> None:
+    """Tells of the fixed points that were not reached in some row."""
+    if changes is None or not changes.any():
+        return
+    assert spec.native is not None and spec.native.report is not None
+    for (what, rounds), change in zip(spec.native.missed[name == "backward"], changes.amax(0).tolist(), strict=True):
+        if change != 0:
+            spec.native.report(what, rounds, change)
 
 
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:

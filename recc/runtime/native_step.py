@@ -10,7 +10,16 @@ from torch import Tensor
 
 from recc.runtime.arguments import bind
 from recc.runtime.autograd import feature_shape
-from recc.runtime.native import SHARED_WORK, NativeCall, choose_native, lies_flat, places, run_forward
+from recc.runtime.native import (
+    SHARED_WORK,
+    NativeCall,
+    choose_native,
+    lies_flat,
+    places,
+    report_natively,
+    room_for_missed,
+    run_forward,
+)
 from recc.runtime.program import Choice, Port, Spec
 from recc.runtime.tiles import Tensors
 
@@ -46,9 +55,14 @@ def step_natively(spec: Spec, state: Any, x: Sequence[Any], w: Sequence[Any]) ->
         return None
     made = tuple([torch.empty(shape, dtype=dtype) for shape, dtype in ready.results])
     pointers = [*[t.data_ptr() for t in given], *[t.data_ptr() for t in made], *ready.absent]
+    changes = room_for_missed(spec, "forward", ready.shape[0], made[-1].dtype)
+    if changes is not None:
+        pointers.append(changes.data_ptr())
     data = (ctypes.c_void_p * len(pointers))(*pointers)
     if ready.function((ctypes.c_int64 * 2)(0, 1), ready.shape, data, ready.strides):
         raise MemoryError(f"{spec.signature.name}: no memory for the state")
+    if changes is not None:
+        report_natively(spec, "forward", changes)
     return made[: ready.outputs], made[ready.outputs :]
 
 

@@ -103,6 +103,8 @@ class Native(NamedTuple):
     blocks: bool = False  # whether rows are walked side by side
     outer: tuple[int, ...] = ()  # the params whose gradients are summed over the rows of a block
     kept: tuple[tuple[str | int, ...], ...] = ()  # the axes of what is computed once for both parts of a backward pass
+    missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # the fixed points of both passes, and their rounds
+    report: Callable[..., Any] | None = None  # (what, rounds, change) tells that a fixed point was not reached
 
 
 class Choice(NamedTuple):

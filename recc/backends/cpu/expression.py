@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from recc.ir.kernel import (
     Choice,
     Element,
+    Epsilon,
     Extent,
     Folded,
     Inside,
@@ -68,6 +69,9 @@ class Printer:
             case Inside(place):
                 at = self._shifted(place)
                 return f"{at} >= 0 & {at} < {self.size(place.size)}", BIT_AND
+            case Epsilon():
+                self.used.add("epsilon")
+                return "REAL_EPSILON", ATOM
             case Local(name):
                 return self.name_of(name), ATOM
             case Element(array) if array in self.lanes:

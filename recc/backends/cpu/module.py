@@ -27,6 +27,7 @@ class NativeText:
     blocks: bool = False
     outer: tuple[int, ...] = ()
     kept: tuple[tuple[Size, ...], ...] = ()  # the axes of what the replay keeps of a row's step
+    missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # forwards and backwards: fixed points and their rounds
 
     @property
     def literal(self) -> str:
@@ -38,11 +39,8 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     """The C text of a recurrence, from its guarded primal and adjoint; none for the backend "torch"."""
     if backend == "torch":
         return NativeText("", (), "it was compiled with `--backend torch`")
-    try:
-        kernels = lower(primal, adjoint)
-        text = print_source(primal, adjoint, kernels)
-    except NotImplementedError as problem:
-        return NativeText("", (), f"there is no native code for {problem}")
+    kernels = lower(primal, adjoint)
+    text = print_source(primal, adjoint, kernels)
     costs = native_costs(primal, adjoint, kernels)
     divisible = divisible_size(primal, axis_ranks(primal))
     outer = {item.total for item in kernels.adjoint.outers}
@@ -50,7 +48,11 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     sizes = tuple(size_macros(recurrence).items())
     replayed = [kernels.replay.array(name).sizes for name in kernels.replay.kept]
     kept = tuple(tuple(size for size in of if size != ROWS) for of in replayed)
-    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept)
+    missed = tuple(
+        tuple((f"`{item.unknown}` of {recurrence.name}", item.rounds) for item in kernel.missed)
+        for kernel in (kernels.primal, kernels.adjoint)
+    )
+    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept, missed)
 
 
 def native_costs(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:

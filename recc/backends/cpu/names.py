@@ -20,7 +20,7 @@ RESERVED = frozenset(
     "multiply_few_turned register_vector VECTOR_LANES VECTOR_BYTES VECTOR_AT CONSTANT_VECTOR_AT SHUFFLE HALVED "
     "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 past "
     "part parts team held meet open_part own_columns missing number own opened ticket tickets share team "
-    "me block_row here scratch past replayed path_bytes".split()
+    "me block_row here scratch past replayed path_bytes round missed REAL_EPSILON eliminate_pairs divide_pair".split()
 )
 PATTERNS = re.compile(
     r"_|(real|fold|load|store|place|to|from|kept|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$"

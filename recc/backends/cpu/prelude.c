@@ -33,6 +33,15 @@ typedef float other;
 #define APART(rows, size, sums) (TILE(size) % (TILE_LANES / 4) ? 1 \
     : APART_OF(TILE(size) / (TILE_LANES / 4) * (sums), rows))
 
+/* --- epsilon --- */
+
+/* The distance from one to the next number. */
+#if REAL_BITS == 32
+#define REAL_EPSILON 0x1p-23f
+#else
+#define REAL_EPSILON 0x1p-52
+#endif
+
 /* --- wrapped --- */
 
 static inline int wrapped(int at, int size) {
@@ -427,6 +436,10 @@ static inline real real_erf(real x) { return REAL(erf)(x); }
 
 static inline real real_pow(real x, real y) { return REAL(pow)(x, y); }
 
+/* --- real_atan2 --- */
+
+static inline real real_atan2(real y, real x) { return REAL(atan2)(y, x); }
+
 /* --- real_mod --- */
 
 static inline real real_mod(real x, real y) {
@@ -466,6 +479,60 @@ static void eliminate(int size, real system[size][size], real right[size]) {
     for (int row = size - 1; row >= 0; row--) {
         for (int col = row + 1; col < size; col++) right[row] -= system[row][col] * right[col];
         right[row] /= system[row][row];
+    }
+}
+
+/* --- eliminate_pairs --- */
+
+/* (re + i im) / (b + i c), by the ratio of the divisor's parts, so that no square overflows. */
+static inline void divide_pair(real *re, real *im, real b, real c) {
+    const real x = *re, y = *im;
+    if (REAL(fabs)(b) >= REAL(fabs)(c)) {
+        const real ratio = c / b, size = b + c * ratio;
+        *re = (x + y * ratio) / size, *im = (y - x * ratio) / size;
+    } else {
+        const real ratio = b / c, size = b * ratio + c;
+        *re = (x * ratio + y) / size, *im = (y * ratio - x) / size;
+    }
+}
+
+/* The same as `eliminate` for complex numbers: real parts, then imaginary ones. The largest pivot is that of the largest
+ * sum of both, as in LAPACK. */
+static void eliminate_pairs(int size, real system[2][size][size], real right[2][size]) {
+    for (int col = 0; col < size; col++) {
+        int pivot = col;
+        real largest = -1;
+        for (int row = col; row < size; row++) {
+            const real here = REAL(fabs)(system[0][row][col]) + REAL(fabs)(system[1][row][col]);
+            if (here > largest) largest = here, pivot = row;
+        }
+        for (int part = 0; part < 2; part++) {
+            for (int other = 0; other < size; other++) {
+                const real kept = system[part][col][other];
+                system[part][col][other] = system[part][pivot][other];
+                system[part][pivot][other] = kept;
+            }
+            const real kept = right[part][col];
+            right[part][col] = right[part][pivot];
+            right[part][pivot] = kept;
+        }
+        for (int row = col + 1; row < size; row++) {
+            real re = system[0][row][col], im = system[1][row][col];
+            divide_pair(&re, &im, system[0][col][col], system[1][col][col]);
+            for (int other = col; other < size; other++) {
+                system[0][row][other] -= re * system[0][col][other] - im * system[1][col][other];
+                system[1][row][other] -= re * system[1][col][other] + im * system[0][col][other];
+            }
+            right[0][row] -= re * right[0][col] - im * right[1][col];
+            right[1][row] -= re * right[1][col] + im * right[0][col];
+        }
+    }
+    for (int row = size - 1; row >= 0; row--) {
+        for (int col = row + 1; col < size; col++) {
+            right[0][row] -= system[0][row][col] * right[0][col] - system[1][row][col] * right[1][col];
+            right[1][row] -= system[0][row][col] * right[1][col] + system[1][row][col] * right[0][col];
+        }
+        divide_pair(&right[0][row], &right[1][row], system[0][row][row], system[1][row][row]);
     }
 }
 

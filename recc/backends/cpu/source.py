@@ -29,7 +29,7 @@ class Kernels:
 
 
 def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
-    """The kernels of a recurrence. Raises: NotImplementedError for what has no kernel yet."""
+    """The kernels of a recurrence."""
     ranks = block_ranks(primal)
     block = ranks is not None
     ranks = axis_ranks(primal) if ranks is None else ranks
@@ -39,8 +39,7 @@ def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
 def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> str:
     """The C text of a recurrence and its adjoint (both guarded), lowered to these kernels.
 
-    Sizes and element types are macros: `SIZE_K`, `REAL_BITS` (32 or 64), `TYPE_IN_0`, `TYPE_OUT_0`, `TYPE_GRAD_0`.
-    Raises: NotImplementedError for what has no kernel yet."""
+    Sizes and element types are macros: `SIZE_K`, `REAL_BITS` (32 or 64), `TYPE_IN_0`, `TYPE_OUT_0`, `TYPE_GRAD_0`."""
     names, used = Names(), set[str]()
     names.fix(ROWS, "BLOCK_ROWS")
     names.fix(loop_name(Axis(ROWS)), "block_row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from recc.backends.cpu.expression import Printer, is_condition
+from recc.backends.cpu.expression import SIGN, Printer, is_condition
 from recc.backends.cpu.sums import INDENT, is_innermost, is_row_sum, parted, summed_in, sums_apart
 from recc.ir.kernel import (
     COLUMN,
@@ -22,8 +22,8 @@ from recc.ir.kernel import (
     Loop,
     Meeting,
     Operation,
-    Place,
     Product,
+    Repeat,
     Scalar,
     Section,
     SolveSystem,
@@ -80,6 +80,8 @@ class StatementPrinter:
                 yield from self._tile(var, self._printer.size(size), body, weight)
             case SolveSystem():
                 yield from self._solve(statement)
+            case Repeat():
+                yield from self._repeat(statement)
             case Product():
                 yield from self._multiply(statement)
             case Meeting():
@@ -166,23 +168,44 @@ class StatementPrinter:
         yield "}"
 
     def _solve(self, solve: SolveSystem) -> Iterator[str]:
-        size = self._printer.size(solve.size)
-        self._printer.used.add("eliminate")
-
-        def element(array: str, at: tuple[Place, ...]) -> str:
-            return self._printer.text(Element(array, at))
-
+        size, text = self._printer.size(solve.size), self._printer.text
+        pair = len(solve.out) > 1
+        function, both = ("eliminate_pairs", "[2]") if pair else ("eliminate", "")
+        self._printer.used.add(function)
         row, col = self._printer.name_of(ROW), self._printer.name_of(COLUMN)
+        parts = [f"[{part}]" if pair else "" for part in range(len(solve.out))]
+
+        def together(depth: int, assigned: list[str]) -> Iterator[str]:
+            for place, code in enumerate(assigned):
+                yield f"{INDENT * depth}{code}{';' if place + 1 == len(assigned) else ','}"
+
+        def filled(target: str, at: str, values: tuple[Scalar, ...]) -> list[str]:
+            codes = [*map(text, values), "0"]  # what is real has no second part
+            return [f"{target}{part}{at} = {code}" for part, code in zip(parts, codes, strict=False)]
+
         yield "{"
-        yield f"{INDENT}real system[{size}][{size}], right[{size}];"
+        yield f"{INDENT}real system{both}[{size}][{size}], right{both}[{size}];"
         yield f"{INDENT}for (int {row} = 0; {row} < {size}; {row}++) {{"
         yield f"{INDENT * 2}for (int {col} = 0; {col} < {size}; {col}++)"
-        yield f"{INDENT * 3}system[{row}][{col}] = {element(solve.matrix, solve.matrix_at)};"
-        yield f"{INDENT * 2}right[{row}] = {element(solve.rhs, solve.rhs_at)};"
+        yield from together(3, filled("system", f"[{row}][{col}]", solve.matrix))
+        yield from together(2, filled("right", f"[{row}]", solve.rhs))
         yield f"{INDENT}}}"
-        yield f"{INDENT}eliminate({size}, system, right);"
+        yield f"{INDENT}{function}({size}, system, right);"
         yield f"{INDENT}for (int {col} = 0; {col} < {size}; {col}++)"
-        yield f"{INDENT * 2}{element(solve.out, solve.out_at)} = right[{col}];"
+        outs = [f"{text(out)} = right{part}[{col}]" for out, part in zip(solve.out, parts, strict=True)]
+        yield from together(2, outs)
+        yield "}"
+
+    def _repeat(self, repeat: Repeat) -> Iterator[str]:
+        text = self._printer.text
+        yield f"for (int round = 0; round < {repeat.rounds}; round++) {{"
+        yield from self.lines(repeat.body)
+        yield f"{INDENT}if (!{text(repeat.moving, SIGN)}) break;"
+        if repeat.missed is not None:
+            self._printer.used.add("real_max")
+            missed = text(repeat.missed)
+            last = f"if (round == {repeat.rounds - 1})"
+            yield f"{INDENT}{last} {missed} = real_max({missed}, {text(repeat.change)});"
         yield "}"
 
     def _multiply(self, product: Product) -> Iterator[str]:

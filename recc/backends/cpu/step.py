@@ -12,7 +12,7 @@ from recc.ir.kernel import Array, Kernel, Statement
 from recc.ir.nodes import Size
 
 KEPT = ("kept", "given")
-IN_MEMORY = frozenset({"local", "state", "total"})
+IN_MEMORY = frozenset({"local", "missed", "state", "total"})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recc.backends.cpu.drive import HEAD, Driver, Tensor
+from recc.backends.cpu.missed import begin_row, end_row
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, KEPT, StepPrinter
@@ -57,11 +58,11 @@ def backward_tensors(kernel: Kernel, primal: Kernel, names: Names) -> tuple[list
 
 class Forward:
     """`forward`: data are inputs, params, initial states, outputs, final states, entry states (or none), the bounds
-    of packed sequences and their first tiles (or none)."""
+    of packed sequences and their first tiles (or none), and what each row missed, if it has fixed points."""
 
     def __init__(self, step: StepPrinter, names: Names):
         self._driver = Driver(step, names)
-        self._step = step
+        self._step, self._names = step, names
         groups, self._bounds = forward_tensors(step.kernel, names)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
 
@@ -80,7 +81,7 @@ class Forward:
         lines += [driver.declare(tensor, "0", False) for tensor in self._final]
         for tensor in self._s:
             lines += driver.copy(tensor.port, tensor.name, "m", save=False, depth=2)
-        lines += param_lines(driver, self._w)
+        lines += begin_row(self._step.kernel, self._names) + param_lines(driver, self._w)
         if self._step.kernel.before:
             lines.append(driver.call("before", given_params(driver, self._w), 2))
         lines += [f"{INDENT * 2}for (int64_t n = 0; n < count; n++) {{"]
@@ -99,6 +100,7 @@ class Forward:
         lines.append(f"{INDENT * 2}}}")
         for tensor in self._final:
             lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=2)
+        lines += end_row(self._step.kernel, self._names, self._bounds + 3)
         return "\n".join([*lines, f"{INDENT}}}", f"{INDENT}free(m);", f"{INDENT}return 0;", "}"])
 
     def _save_entry(self) -> list[str]:
@@ -112,7 +114,8 @@ class Forward:
 
 class Backward:
     """`backward`: data are inputs, params, entry states, cotangents of outputs and of final states, cotangents of
-    inputs, params (one a row) and initial states, the bounds of packed sequences and their first tiles (or none)."""
+    inputs, params (one a row) and initial states, the bounds of packed sequences and their first tiles (or none), and
+    what each row missed, if it has fixed points."""
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names, replays: bool):
         self._step, self._replay, self._replays, self._names = step, replay, replays, names
@@ -151,7 +154,7 @@ class Backward:
         for tensor in self._dw:
             lines += [f"{INDENT * 2}memset(&m->{self._names(part)}, 0, sizeof m->{self._names(part)});"
                       for part in tensor.port.parts]  # fmt: skip
-        lines += param_lines(driver, self._w)
+        lines += begin_row(self._step.kernel, self._names) + param_lines(driver, self._w)
         if self._step.kernel.before:
             lines.append(driver.call("before", given_params(driver, self._w), 2))
         if self._replays and self._replay.kernel.before:
@@ -179,6 +182,7 @@ class Backward:
         lines += [f"{INDENT * 3}}}", f"{INDENT * 2}}}"]
         for tensor in (*self._dw, *self._ds):
             lines += driver.copy(tensor.port, tensor.name, "m", save=True, depth=2)
+        lines += end_row(self._step.kernel, self._names, self._bounds + 3)
         free = " ".join(f"free({name});" for name in held)
         return "\n".join([*lines, f"{INDENT}}}", f"{INDENT}{free}", f"{INDENT}return 0;", "}"])
 
