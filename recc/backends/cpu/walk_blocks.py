@@ -200,7 +200,7 @@ class BlockBackward:
         for name in self._factors:
             count = self._step.row_count(blocks.array(name))
             to, size = f"{self._past(name)} + (n * BLOCK_ROWS + row) * {count}", f"{count} * sizeof(real)"
-            lines += [f"{INDENT * 5}if (there) memcpy({to}, m->{self._names(name)}[row], {size});"]
+            lines += [f"{INDENT * 5}if (there) memcpy({to}, {self._held(name)}[row], {size});"]
             lines += [f"{INDENT * 5}else memset({to}, 0, {size});"]
         lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", _time("start - n", "start + n", 5)]
         lines += [line for tensor in self._dx for line in blocks.store(tensor, 5)]
@@ -218,8 +218,12 @@ class BlockBackward:
 
     def _kept(self) -> list[str]:
         """What the replay kept, as the adjoint's step is given it."""
-        names = dict(zip(self._step.kernel.kept, self._replay.kernel.kept, strict=True))
-        return [f"path[n].{self._names(names[name])}" for name in kept_arrays(self._step.kernel)]
+        return [self._held(name) for name in kept_arrays(self._step.kernel)]
+
+    def _held(self, name: str) -> str:
+        """Where the rows of a value of the adjoint's step are."""
+        known = dict(zip(self._step.kernel.kept, self._replay.kernel.kept, strict=True))
+        return f"path[n].{self._names(known[name])}" if name in known else f"m->{self._names(name)}"
 
     def _add(self, item: Outer) -> str:
         """A tile's outer products added to their sum: a product of what is kept of its rows and steps."""
