@@ -180,13 +180,12 @@ class SolveSystem:
 class Repeat:
     """Statements done again for as long as the scalar `moving`, which they define, is true; `rounds` times at most.
 
-    If it is true to the last, the scalar `missed` is raised to the scalar `change`, unless nobody asks for it."""
+    If it is true to the last, what was `missed` is noted, if that is asked for."""
 
     rounds: int
     body: tuple[Statement, ...]
     moving: Scalar
-    change: Scalar
-    missed: Element | None
+    missed: Assign | None
 
 
 @dataclass(frozen=True)

@@ -283,19 +283,20 @@ class _Lowering:
         """A fixed point: its start, and the rounds until it has settled."""
         node = item.expr
         assert isinstance(node, Fixpoint)
-        rounds = rounds_of(item, self._ports.sizes, self._ranks, self._namer)
+        rounds = rounds_of(item, self._ports.sizes, self._ranks, self._namer, reported=not self._separate)
         self._orders.update(self._orders_of(rounds.tasks))
         made, start = self._nests([], list(rounds.starts), set(), scalars, rounds.unknowns)
         known = scalars | {rounds.rounding}
         roots = [*rounds.tasks, *rounds.updates]
         arrays, body = self._nests(list(rounds.lets), roots, rounds.new, known, rounds.unknowns)
-        missed = None
-        if not self._separate:
-            missed = Element(self._namer(f"{item.target}_missed"))
-            arrays.append(Array(missed.array, "missed"))
-            self._missed.append(Missed(missed.array, node.unknown.name, node.rounds))
+        missed: Assign | None = None
+        if rounds.change is not None:
+            name = self._namer(f"{item.target}_missed")
+            arrays.append(Array(name, "missed"))
+            self._missed.append(Missed(name, node.unknown.name, node.rounds))
+            missed = Assign(Element(name), Local(rounds.change), "max")
         units = Define(rounds.rounding, Operation("mul", (Number(UNITS), Epsilon())))
-        repeat = Repeat(node.rounds, body, Local(rounds.moving), Local(rounds.change), missed)
+        repeat = Repeat(node.rounds, body, Local(rounds.moving), missed)
         line = _line_of(item)
         return [*made, *arrays], Section((*start, units, repeat), (line,) if line else ())
 

@@ -18,8 +18,8 @@ UNITS = 16  # of rounding of the largest place: a smaller change says nothing
 @dataclass(frozen=True)
 class Rounds:
     """What a fixed point does: it gives its unknowns, one or two real parts, their start, and then new values from
-    definitions and tasks. `moving` and `change` are scalars that say whether it goes on, and the largest change;
-    `rounding` is one that is known before: UNITS of rounding."""
+    definitions and tasks. `moving` and `change` are scalars that say whether it goes on, and the largest change (None
+    if nobody asks); `rounding` is one that is known before: UNITS of rounding."""
 
     unknowns: tuple[Var, ...]
     starts: tuple[Statement, ...]
@@ -27,7 +27,7 @@ class Rounds:
     tasks: tuple[Statement, ...]
     updates: tuple[Statement, ...]
     moving: str
-    change: str
+    change: str | None
     rounding: str
 
     @property
@@ -36,11 +36,13 @@ class Rounds:
         return set().union(*(names(update.expr) for update in self.updates if update.axes))
 
 
-def rounds_of(item: Statement, sizes: tuple[tuple[str, int], ...], ranks: dict[Size, int], namer: Namer) -> Rounds:
-    """The rounds of a fixed point, under names that nothing around it has."""
+def rounds_of(
+    item: Statement, sizes: tuple[tuple[str, int], ...], ranks: dict[Size, int], namer: Namer, *, reported: bool
+) -> Rounds:
+    """The rounds of a fixed point, under names that nothing around it has, with the change if that is `reported`."""
     node = item.expr
     assert isinstance(node, Fixpoint)
-    step, (moving, change, rounding) = _round(node, sizes)
+    step, (moving, change, rounding) = _round(node, sizes, reported)
     prepared = prepare(step, ranks)
     outside = namer(rounding)
     given = {rounding: Let(rounding, (), Ref(outside, ()))}
@@ -60,7 +62,8 @@ def rounds_of(item: Statement, sizes: tuple[tuple[str, int], ...], ranks: dict[S
     )
     lets = tuple(replace(let, name=_name(known[let.name]), expr=inline(let.expr, known)) for let in flat.lets)
     tasks = tuple(_renamed(task, known) for task in prepared.tasks)
-    return Rounds(unknowns, starts, lets, tasks, updates, _name(known[moving]), _name(known[change]), outside)
+    shown = _name(known[change]) if reported else None
+    return Rounds(unknowns, starts, lets, tasks, updates, _name(known[moving]), shown, outside)
 
 
 # --- names ---
@@ -91,9 +94,12 @@ def _renamed(task: Statement, known: dict[str, Let]) -> Statement:
 # --- one round ---
 
 
-def _round(node: Fixpoint, sizes: tuple[tuple[str, int], ...]) -> tuple[Recurrence, tuple[str, str, str]]:
+def _round(
+    node: Fixpoint, sizes: tuple[tuple[str, int], ...], reported: bool
+) -> tuple[Recurrence, tuple[str, str, str]]:
     """One round as a recurrence: its state is the unknown, its inputs are what the fixed point is given, and UNITS of
-    rounding. Also the names of whether it goes on, the largest change, and the rounding."""
+    rounding; its outputs are the largest change and whether it goes on. Also the names of these two and of the
+    rounding."""
     own = node.unknown
     taken = {own.name, *(let.name for let in (*node.given, *node.lets))}
     namer = Namer(taken | {str(size) for size in own.sizes} | {name for name, _ in sizes})
@@ -102,7 +108,7 @@ def _round(node: Fixpoint, sizes: tuple[tuple[str, int], ...]) -> tuple[Recurren
     new = Let(namer(f"{own.name}_new"), own.axes, node.result)
     lets = _tests(node, new, names_of, namer)
     given = [Var(let.name, tuple(axis.size for axis in let.axes), let.kind == "complex") for let in node.given]
-    results = (Output(Var(namer("result")), let.ref()) for let in lets[-2:])
+    results = (Output(Var(namer("result")), let.ref()) for let in (lets[-2:] if reported else lets[-1:]))
     step = Recurrence(
         "round",
         inputs=(*given, Var(rounding)),
@@ -117,7 +123,7 @@ def _round(node: Fixpoint, sizes: tuple[tuple[str, int], ...]) -> tuple[Recurren
 
 def _tests(node: Fixpoint, new: Let, names_of: tuple[str, str, str], namer: Namer) -> list[Let]:
     """The largest change, and whether a round changed some place by more than the tolerance and than rounding does: the
-    last two definitions. Where a change is not a number, it goes on."""
+    last two of these definitions. Where a change is not a number, it goes on."""
     axes, stem = node.unknown.axes, node.unknown.name
     moving, change, rounding = names_of
     units, tolerance = Ref(rounding, ()), Const(node.tolerance)

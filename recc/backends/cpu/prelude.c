@@ -519,6 +519,7 @@ static void eliminate_pairs(int size, real system[2][size][size], real right[2][
         for (int row = col + 1; row < size; row++) {
             real re = system[0][row][col], im = system[1][row][col];
             divide_pair(&re, &im, system[0][col][col], system[1][col][col]);
+            #pragma omp simd
             for (int other = col; other < size; other++) {
                 system[0][row][other] -= re * system[0][col][other] - im * system[1][col][other];
                 system[1][row][other] -= re * system[1][col][other] + im * system[0][col][other];

@@ -197,15 +197,12 @@ class StatementPrinter:
         yield "}"
 
     def _repeat(self, repeat: Repeat) -> Iterator[str]:
-        text = self._printer.text
         yield f"for (int round = 0; round < {repeat.rounds}; round++) {{"
         yield from self.lines(repeat.body)
-        yield f"{INDENT}if (!{text(repeat.moving, SIGN)}) break;"
-        if repeat.missed is not None:
-            self._printer.used.add("real_max")
-            missed = text(repeat.missed)
+        yield f"{INDENT}if (!{self._printer.text(repeat.moving, SIGN)}) break;"
+        if (missed := repeat.missed) is not None:
             last = f"if (round == {repeat.rounds - 1})"
-            yield f"{INDENT}{last} {missed} = real_max({missed}, {text(repeat.change)});"
+            yield f"{INDENT}{last} {self._assign(missed.target, missed.value, missed.combine)}"
         yield "}"
 
     def _multiply(self, product: Product) -> Iterator[str]:
