@@ -73,8 +73,18 @@ def _power_partials(x: Expr, y: Expr, out: Expr) -> tuple[Expr | None, Expr | No
     if isinstance(y, Const):
         return mul(y, lower), None
     to_base = where(binary("eq", y, ZERO), ZERO, mul(y, lower))
-    positive = x if x.kind == "complex" else where(binary("gt", x, ZERO), x, ONE)
-    return to_base, mul(out, unary("log", positive))
+    return to_base, mul(out, _logarithm(x, out.kind == "complex"))
+
+
+def _logarithm(x: Expr, of_complex: bool) -> Expr:
+    """The principal logarithm of a power's base; zero where it has none, as no power of zero changes with its
+    exponent."""
+    if x.kind == "complex":
+        return unary("log", where(binary("ne", unary("abs", x), ZERO), x, ONE))
+    if not of_complex:
+        return unary("log", where(binary("gt", x, ZERO), x, ONE))
+    size = unary("log", where(binary("ne", x, ZERO), unary("abs", x), ONE))
+    return add(size, mul(where(binary("lt", x, ZERO), Const(math.pi), ZERO), Const(1j)))
 
 
 def _extremum_weight(wins: str, x: Expr, y: Expr) -> Expr:

@@ -150,3 +150,30 @@ def test_any_power_of_special_values(kinds: tuple[str, str]) -> None:
     assert torch.equal(found.isnan(), wanted.isnan())
     error = (found - wanted).abs() / wanted.abs().clamp(min=1e-300)
     assert error[wanted.isfinite()].max() < 1e-13
+
+
+DECAYING = "recurrence r:\n    {}\n    h = 0.5 * h + x ** p\n    output h\n"
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_gradients_of_powers_of_negative_numbers(backend: str) -> None:
+    """A real base has the principal logarithm of a complex number where the exponent is one: torch is the oracle."""
+    text = DECAYING.format("input  x[N], p[N]: complex\n    state  h[N]: complex")
+    x = torch.tensor([-2.0, 3.0, -0.1], dtype=torch.float64).expand(1, 2, 3).clone().requires_grad_()
+    p = torch.randn(1, 2, 3, dtype=torch.complex128, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    y, _ = recc.load(text)(x, p, backend=backend)
+    power = x**p
+    wanted = torch.stack((power[:, 0], 0.5 * power[:, 0] + power[:, 1]), 1)
+    assert_close(y, wanted)
+    for got, want in zip(*(torch.autograd.grad(v.abs().sum(), (x, p)) for v in (y, wanted)), strict=True):
+        assert_close(got, want)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_power_of_zero_does_not_change_with_its_exponent(backend: str) -> None:
+    text = DECAYING.format("input  x: complex, p: complex\n    state  h: complex")
+    x, p = torch.zeros(1, 1, dtype=torch.complex128), torch.full((1, 1), 2 + 1j, dtype=torch.complex128)
+    p.requires_grad_()
+    y, _ = recc.load(text)(x, p, backend=backend)
+    (gradient,) = torch.autograd.grad(y.real.sum(), p)
+    assert_close(gradient, torch.zeros_like(gradient))
