@@ -26,88 +26,26 @@ from recc.ir.kernel import (
     Section,
 )
 from recc.ir.kernel import Statement as Line
-from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Ref, Size, Var
+from recc.ir.nodes import Fixpoint, Let, Recurrence, Ref, Size, Var
 from recc.ir.traverse import names
 from recc.passes.lower_kernel_loops import Layout, loop_name, section
 from recc.passes.lower_kernel_nests import deal_nests
 from recc.passes.lower_kernel_rounds import UNITS, rounds_of
-from recc.passes.lower_kernel_rows import Block, block_of_rows, constants, walks_blocks
-from recc.passes.lower_kernel_shared import reads_states, same_values, shared_values, without
+from recc.passes.lower_kernel_rows import Block, block_of_rows, constants
+from recc.passes.lower_kernel_shared import without
 from recc.passes.lower_kernel_statements import Program, Statement
 from recc.passes.lower_kernel_tasks import prepare
-from recc.passes.tidy import Namer, flatten, used_names
+from recc.passes.tidy import Namer, used_names
 
 Ranks = dict[Size, int]
-FEW = 4  # positions of an axis that make no vector
 
 
-def axis_ranks(recurrence: Recurrence) -> Ranks:
-    """How axes rank from outer loops to the innermost: those that the recurrence never sums over come last.
+class Lowering:
+    """The lowering of one recurrence (a primal or an adjoint) to a kernel.
 
-    Their lanes are independent of each other, so that they are what vectors are made of. Axes that are known to be
-    short come first."""
-    summed: set[Size] = set()
-    for let in _with_rounds(recurrence):
-        over = let.expr.over if isinstance(let.expr, Reduce) and len(let.expr.axes) else ()
-        summed |= {axis.size for axis in over}
-    order, known = _declared_ranks(recurrence), dict(recurrence.sizes)
-    few = {size for size in order if (size if isinstance(size, int) else known.get(size, FEW + 1)) <= FEW}
-    ranked = sorted(order, key=lambda size: (size not in few, size not in summed))
-    return {size: place for place, size in enumerate(ranked)}
+    `stored` are inputs that lie as states do. If it is `separate` the kernel has no outputs, and its new states go to
+    arrays of their own; with `block` it is a step of several rows."""
 
-
-def _with_rounds(recurrence: Recurrence) -> Iterable[Let]:
-    """The definitions of a step, one operation each, and those of its fixed points."""
-    for let in flatten(recurrence).lets:
-        yield let
-        if isinstance(node := let.expr, Fixpoint):
-            yield from flatten(Recurrence("round", lets=node.lets, updates=(node.result,))).lets
-
-
-def _declared_ranks(recurrence: Recurrence) -> Ranks:
-    """Axes as the largest variables have them."""
-    variables = [state.var for state in recurrence.states] + [*recurrence.params, *recurrence.inputs]
-    variables.sort(key=lambda var: -len(var.sizes))
-    sizes = dict.fromkeys(size for var in variables for size in var.sizes)
-    return {size: place for place, size in enumerate(sizes)}
-
-
-def block_ranks(recurrence: Recurrence) -> Ranks | None:
-    """How axes rank where rows of a recurrence (a primal) are better walked side by side, else None.
-
-    A matrix for each of several heads lies as it was declared, its heads outside. Rows with a fixed point are walked
-    one by one, as each ends after rounds of its own, and so are those with a complex system of equations."""
-    first, second = axis_ranks(recurrence), _declared_ranks(recurrence)
-    for ranks in (first, second) if second != first else (first,):
-        lowering = _Lowering(recurrence, ranks, False, (), False)
-        if not lowering.tasks and walks_blocks(lowering.flat, ranks):
-            return ranks
-    return None
-
-
-def lower_passes(
-    primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False
-) -> tuple[Kernel, Kernel, Kernel]:
-    """The kernels of a step of the primal, of its new states alone (the replay), and of the adjoint; or, of a `block`,
-    those of a step of several rows.
-
-    What is dear and both the replay and the adjoint need is kept by the replay, where there has to be one, and by the
-    primal of a block, for the adjoint."""
-    forward = _Lowering(primal, ranks, False, (), block)
-    replay = _Lowering(primal, ranks, True, (), block)
-    derivative = _Lowering(adjoint, ranks, False, primal.state_names, block)
-    if block or reads_states(primal, adjoint):
-        pairs = shared_values(replay.block, derivative.block)
-        if block:
-            known = same_values(replay.block, forward.block)
-            pairs = [(own, name) for own, name in pairs if own in known]
-            forward.keep([known[own] for own, _ in pairs])
-        replay.keep([own for own, _ in pairs])
-        derivative.take([name for _, name in pairs])
-    return forward.kernel(), replay.kernel(), derivative.kernel()
-
-
-class _Lowering:
     def __init__(self, recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool):
         self._name, self._ranks, self._separate = recurrence.name, ranks, separate
         if separate:

@@ -10,16 +10,9 @@ from torch import Tensor
 
 from recc.runtime.arguments import bind
 from recc.runtime.autograd import feature_shape
-from recc.runtime.native import (
-    SHARED_WORK,
-    NativeCall,
-    choose_native,
-    lies_flat,
-    places,
-    report_natively,
-    room_for_missed,
-    run_forward,
-)
+from recc.runtime.native import lies_flat, places, report_natively, room_for_missed, run_forward
+from recc.runtime.native_cut import SHARED_WORK
+from recc.runtime.native_plan import NativeCall, choose_native
 from recc.runtime.program import Choice, Port, Spec
 from recc.runtime.tiles import Tensors
 

@@ -10,8 +10,8 @@ from recc.ir.nodes import Recurrence, Size
 from recc.passes.cost import NativeCost
 from recc.passes.independent import divisible_size
 from recc.passes.kernel_cost import kernel_cost
-from recc.passes.lower_kernel import axis_ranks
 from recc.passes.lower_kernel_shared import reads_states
+from recc.passes.lower_passes import axis_ranks
 
 
 @dataclass(frozen=True)

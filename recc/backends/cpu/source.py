@@ -12,9 +12,9 @@ from recc.backends.cpu.walk import Backward, Forward
 from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
 from recc.ir.kernel import ROWS, Kernel
 from recc.ir.nodes import Axis, Recurrence
-from recc.passes.lower_kernel import axis_ranks, block_ranks, lower_passes
 from recc.passes.lower_kernel_loops import loop_name
 from recc.passes.lower_kernel_shared import reads_states
+from recc.passes.lower_passes import axis_ranks, block_ranks, lower_passes
 
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
 

@@ -10,7 +10,10 @@ from importlib.resources import files
 MODULES = ("program", "costs", "tiles", "autograd", "packing", "arguments", "operator", "promises", "call")
 # What a module carries along beside these if it needs it.
 CONVOLUTION = ("linear_systems", "convolution", "convolution_operator")
-NATIVE = ("native_build", "native_memory", "native_cut", "native_threads", "native", "native_step")
+NATIVE = (
+    "native_build", "native_cut", "native_plan",
+    "native_memory", "native_threads", "native", "native_solve", "native_step",
+)  # fmt: skip
 FIXED_POINTS = ("fixed_point",)
 
 
