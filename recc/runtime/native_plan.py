@@ -26,7 +26,7 @@ ELEMENT_TYPES = {
 }
 PATH_BYTES = 2**19  # of a tile that the backward pass has at hand: they stay in a core's cache
 TILE_STEPS = (8, 64)
-PAST_BYTES = 2**28  # up to which what a backward pass reads of a block's steps is kept from the forward pass
+PAST_BYTES = 2**26  # up to which what a backward pass reads of a block's steps is kept from the forward pass
 LARGEST_BLOCK = 8  # rows that read a matrix together: more are no faster
 SHARED_PRODUCTS = 2**18  # multiplications of a block's step that are worth meeting for
 
