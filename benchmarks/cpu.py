@@ -5,7 +5,7 @@
 Measures the machine's limits, ten recurrences forward and backward, a single token, building times and memory; writes
 JSON, and beside it a PNG. jax and numba take part if they are installed (`pip install --editable '.[bench]'`). Takes
 a quarter of an hour on a machine that should have nothing else to do. Every measurement has a process of its own; this
-one stays small and imports no torch, as a child's peak of memory is never below what its parent had when it was started.
+one stays small and imports no torch: a child's peak of memory is never below what its parent had when it was started.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ PATH_BYTES = 2**19  # of a tile that the backward pass has at hand: they stay in
 TILE_STEPS = (8, 64)
 PAST_BYTES = 2**26  # up to which what a backward pass reads of a block's steps is kept from the forward pass
 LARGEST_BLOCK = 8  # rows that read a matrix together: more are no faster
-SHARED_PRODUCTS = 2**18  # multiplications of a block's step that are worth meeting for
+LARGE_PRODUCTS = 2**18  # multiplications of a block's step that threads share, and that are not done twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,13 @@ class NativeCall:
     def parts(self, threads: int) -> tuple[int, int]:
         """The blocks of a call, and how many of `threads` share each."""
         blocks = -(-self.rows // max(1, self.block)) * prod(self.lanes)
-        matrices = sum(prod(feature_shape(p, self.sizes)) for p in self.spec.signature.params if len(p.axes) > 1)
-        shared = 0 < blocks < threads and self.block * matrices >= SHARED_PRODUCTS
+        shared = 0 < blocks < threads and self.products() >= LARGE_PRODUCTS
         return blocks, threads // blocks if shared else 1
+
+    def products(self) -> int:
+        """Multiplications of a block's step by the elements of matrices."""
+        matrices = (prod(feature_shape(p, self.sizes)) for p in self.spec.signature.params if len(p.axes) > 1)
+        return self.block * sum(matrices)
 
     def shape(self, port: Port, leading: tuple[int, int]) -> tuple[int, ...]:
         return (*leading, *self.lanes, *feature_shape(port, self.sizes))
@@ -180,8 +184,9 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
 
 
 def past_bytes(plan: NativeCall) -> int:
-    """What it takes to keep all that a backward pass needs of a block's steps; 0 where that is too much."""
-    if not plan.block or plan.cut is not None or plan.by_torch is None:
+    """What it takes to keep all that a backward pass needs of a block's steps; 0 where that is too much, or where
+    steps are quickly computed again."""
+    if plan.products() < LARGE_PRODUCTS or plan.cut is not None or plan.by_torch is None:
         return 0
     blocks = -(-plan.rows // plan.block) if plan.bounds is None else 1
     size = blocks * prod(plan.lanes) * plan.steps * ctypes.c_int64.in_dll(plan.library, "path_bytes").value

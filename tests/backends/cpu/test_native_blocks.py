@@ -133,7 +133,7 @@ def test_threads_change_nothing(text: str, rows: int, monkeypatch: pytest.Monkey
     tensors = arguments(text, rows, 70, {"D": 24, "H": 70, "N": 3}, torch.float32)
     module = recc.load(text).__globals__
     monkeypatch.setitem(module, "SHARED_WORK", 1)
-    monkeypatch.setitem(module, "SHARED_PRODUCTS", 1)
+    monkeypatch.setitem(module, "LARGE_PRODUCTS", 1)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3, 7, 16, 1):
@@ -149,7 +149,7 @@ def test_calls_that_share_blocks_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     tensors = [t.detach() for t in arguments(CELL, 4, 50, {"D": 8, "H": 40}, torch.float32)]
     f = recc.load(CELL)
     monkeypatch.setitem(f.__globals__, "SHARED_WORK", 1)
-    monkeypatch.setitem(f.__globals__, "SHARED_PRODUCTS", 1)
+    monkeypatch.setitem(f.__globals__, "LARGE_PRODUCTS", 1)
     before = torch.get_num_threads()
     want, _ = f(*tensors, backend="cpu")
     try:
