@@ -14,7 +14,10 @@ from recc.ir.kernel import Kernel, Outer
 
 CLEARED = "memset({0}, 0, sizeof *{0});"
 TILE = "(size_t)shape[TILE_STEPS] * BLOCK_ROWS"
-PAST = INDENT * 2 + "struct states *const past = data[{0}] ? (struct states *)data[{0}] + block.path : NULL;"
+PATH_BYTES = """/* Of one step of a block, for the caller who makes room for those of all steps. */
+const int64_t path_bytes = sizeof(struct states);"""
+PAST = """        /* What is kept of all steps, where that is wanted. */
+        struct states *const past = data[{0}] ? (struct states *)data[{0}] + block.path : NULL;"""
 
 
 class BlockForward:
@@ -112,7 +115,7 @@ class BlockBackward:
         """The states before a step, as the steps of a tile leave them, and what is kept of the step."""
         arrays = [array for array in self._replay.kernel.arrays if array.storage in ("state", "kept")]
         fields = [f"{INDENT}real {self._names(array.name)}{self._replay.sizes(array)}{ALIGNED};" for array in arrays]
-        return "\n".join(["struct states {", *fields, "};", "", "const int64_t path_bytes = sizeof(struct states);"])
+        return "\n".join(["struct states {", *fields, "};", "", PATH_BYTES])
 
     def text(self) -> str:
         blocks = self._blocks

@@ -128,12 +128,14 @@ def test_lanes_with_params_of_their_own() -> None:
 
 @pytest.mark.parametrize("text", [CELL, HEADS, ROTATION], ids=["cell", "heads", "rotation"])
 @pytest.mark.parametrize("rows", [1, 5, 19])
-def test_threads_change_nothing(text: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("past", [0, 2**26], ids=["replayed", "kept"])
+def test_threads_change_nothing(text: str, rows: int, past: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those that take blocks of their own, nor those that share one."""
     tensors = arguments(text, rows, 70, {"D": 24, "H": 70, "N": 3}, torch.float32)
     module = recc.load(text).__globals__
     monkeypatch.setitem(module, "SHARED_WORK", 1)
     monkeypatch.setitem(module, "LARGE_PRODUCTS", 1)
+    monkeypatch.setitem(module, "PAST_BYTES", past)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3, 7, 16, 1):
