@@ -17,7 +17,7 @@ CONSTANTS: dict[str, float] = {"n": 3}
 SHAPES = {
     "inputs": ports("x", "n D"),
     "params": ports("U", "n n D D", "mixing"),
-    "states": {**ports("h", "n D"), **ports("t")},
+    "states": {**ports("h", "n D"), **ports("t", "", "whole")},
     "outputs": ports("h", "n D"),
 }
 
