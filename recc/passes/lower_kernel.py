@@ -71,7 +71,7 @@ class Lowering:
         while True:
             block = block_of_rows(self.flat, self._ranks, self._stored, splits)
             outer = {item.total for item in block.outers}
-            parts = [set(self._parts.names[item.name]) for item in self._ports.totals]
+            parts = [set(self._parts.results[item.name]) for item in self._ports.totals]
             mixed = [own for own in parts if own & outer and not own <= outer]
             if not mixed:
                 self._ranks = {ROWS: -1, **self._ranks}
@@ -275,7 +275,8 @@ class Lowering:
         return tuple(self._one_port(var, role) for var in variables)
 
     def _one_port(self, var: Var, role: str) -> Port:
-        parts = self._parts.names[var.name]
+        known = self._parts.results if role in ("output", "total") else self._parts.names
+        parts = known[var.name]
         own = tuple(self._targets.get((role, part), part) for part in parts)
         plain = tuple(range(len(var.sizes)))
         order = plain if role == "output" else self._orders.get(own[0], plain)

@@ -13,10 +13,12 @@ from recc.passes.tidy import Namer, flatten, used_names
 
 @dataclass(frozen=True)
 class RealParts:
-    """A recurrence without complex values, and the names that stand for each of the original's variables."""
+    """A recurrence without complex values, and the names that stand for each of the original's variables, and for each
+    of its outputs and totals, of which one may be called as a variable is."""
 
     recurrence: Recurrence
     names: dict[str, tuple[str, ...]]
+    results: dict[str, tuple[str, ...]]
 
 
 def real_parts(recurrence: Recurrence) -> RealParts:
@@ -24,12 +26,14 @@ def real_parts(recurrence: Recurrence) -> RealParts:
 
     Complex systems of equations and fixed points are no definitions here: see `take_out`."""
     results = (*recurrence.outputs, *recurrence.totals)
-    known = {item.name: (item.name,) for item in results} | {var.name: (var.name,) for var in recurrence.variables}
+    known = {var.name: (var.name,) for var in recurrence.variables}
+    made: dict[str, tuple[str, ...]] = {item.name: (item.name,) for item in results}
     if not _has_complex(recurrence):
-        return RealParts(recurrence, known)
+        return RealParts(recurrence, known, made)
     flat = flatten(recurrence)
     namer = Namer(used_names(flat))
-    complex_names = [var.name for var in flat.variables if var.complex] + [x.name for x in results if x.var.complex]
+    complex_results = [item.name for item in results if item.var.complex]
+    complex_names = [var.name for var in flat.variables if var.complex] + complex_results
     complex_names += [let.name for let in flat.lets if let.kind == "complex"]
     pairs = {name: (namer(f"{name}_re"), namer(f"{name}_im")) for name in dict.fromkeys(complex_names)}
     split = _Split(pairs)
@@ -52,7 +56,8 @@ def real_parts(recurrence: Recurrence) -> RealParts:
         outputs=tuple(part for item in flat.outputs for part in split.output(item)),
         totals=tuple(part for item in flat.totals for part in split.output(item)),
     )
-    return RealParts(real, known | {name: pairs[name] for name in known if name in pairs})
+    known |= {var.name: pairs[var.name] for var in flat.variables if var.complex}
+    return RealParts(real, known, made | {name: pairs[name] for name in complex_results})
 
 
 def _has_complex(recurrence: Recurrence) -> bool:

@@ -6,7 +6,6 @@ tasks; then each becomes one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from recc.ir.nodes import Axis, Binary, Const, Expr, Fixpoint, Let, Output, Recurrence, Ref, Size, Solve, Var, formal
@@ -34,7 +33,7 @@ def prepare(recurrence: Recurrence, ranks: dict[Size, int]) -> Prepared:
     parts = real_parts(plain)
     flat = share(flatten(factor_sums(share(flatten(parts.recurrence)), ranks)))
     flat = drop_unused(expand_reductions(order_axes(flat, ranks)))
-    own, statements = put_back(flat, tasks, parts.names)
+    own, statements = put_back(flat, tasks, parts)
     return Prepared(own, parts, statements)
 
 
@@ -107,25 +106,25 @@ def _solution(let: Let, namer: Namer) -> tuple[Var, list[Let]]:
 
 
 def put_back(
-    recurrence: Recurrence, tasks: tuple[Task, ...], parts: Mapping[str, tuple[str, ...]]
+    recurrence: Recurrence, tasks: tuple[Task, ...], parts: RealParts
 ) -> tuple[Recurrence, tuple[Statement, ...]]:
     """The recurrence, now of real values, without the inputs and outputs of tasks, and a statement for each task.
 
-    `parts` are the names of the real values that stand for a variable."""
+    `parts` has the names of the real values that stand for a variable or a result."""
     if not tasks:
         return recurrence, ()
     results = {item.name: item.expr for item in recurrence.outputs}
     statements: list[Statement] = []
     for task in tasks:
-        first, *beside = parts[task.solution.name]
+        first, *beside = parts.names[task.solution.name]
         operands: list[tuple[Expr, ...]] = []
         for name, axes in task.operands:
             places: dict[Axis, Axis | int] = dict(zip(formal(tuple(axis.size for axis in axes)), axes, strict=True))
-            operands.append(tuple(substitute(results[part], places) for part in parts[name]))
+            operands.append(tuple(substitute(results[part], places) for part in parts.results[name]))
         own = (first, task.solution.axes, task.let.expr)
         statements.append(Statement(*own, let=task.let, beside=tuple(beside), operands=tuple(operands)))
-    solutions = {part for task in tasks for part in parts[task.solution.name]}
-    given = {part for task in tasks for name, _ in task.operands for part in parts[name]}
+    solutions = {part for task in tasks for part in parts.names[task.solution.name]}
+    given = {part for task in tasks for name, _ in task.operands for part in parts.results[name]}
     inputs = tuple(var for var in recurrence.inputs if var.name not in solutions)
     outputs = tuple(item for item in recurrence.outputs if item.name not in given)
     return replace(recurrence, inputs=inputs, outputs=outputs), tuple(statements)

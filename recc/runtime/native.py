@@ -14,7 +14,7 @@ from torch import Tensor
 from recc.runtime.autograd import feature_shape, fit, kind_of
 from recc.runtime.native_cut import SHARED_WORK
 from recc.runtime.native_memory import empty_in_pages
-from recc.runtime.native_plan import NativeCall
+from recc.runtime.native_plan import ALIGNMENT, NativeCall
 from recc.runtime.native_threads import share_out, tickets
 from recc.runtime.program import Port, Spec
 from recc.runtime.tiles import Tensors
@@ -82,7 +82,7 @@ def room_for_missed(spec: Spec, name: str, rows: int, dtype: torch.dtype) -> Ten
     """Where each row notes how much the last round changed what did not settle; None without fixed points."""
     assert spec.native is not None
     count = len(spec.native.missed[name == "backward"])
-    return torch.zeros(rows, count, dtype=dtype) if count else None
+    return torch.zeros(rows, count, dtype=dtype, device="cpu") if count else None
 
 
 def report_natively(spec: Spec, name: str, changes: Tensor | None) -> None:
@@ -149,6 +149,8 @@ def walk_backward(
     given = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
     params = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
     past = entries[0] if plan.past else None
+    if past is not None and past.data_ptr() % ALIGNMENT:
+        past = past.clone()  # hooks of autograd put it where they like
     began: Sequence[Tensor | None] = [None] * len(signature.states)
     if past is None:
         began = [in_memory(t, p, dtype) for t, p in zip(entries, signature.states, strict=True)]
@@ -183,5 +185,5 @@ def cotangent(grad: Tensor | None, port: Port, shape: tuple[int, ...], dtype: to
     """A cotangent as kernels read it: zeros where there is none, in little memory."""
     if grad is None:
         features = shape[len(shape) - len(port.axes) :]
-        return torch.zeros(features, dtype=kind_of(port, dtype)).expand(shape)
+        return torch.zeros(features, dtype=kind_of(port, dtype), device="cpu").expand(shape)
     return in_memory(grad.to(kind_of(port, dtype)), port, dtype)

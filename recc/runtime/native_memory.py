@@ -1,8 +1,8 @@
 """Memory for large results that a kernel writes from end to end: in large pages, and used again once a result is gone.
 
 The first write to a page costs more than all that a cheap kernel does with it, and an allocator gives memory of this
-size back to the system at once. What is held for the next result is at most `MOST_HELD` bytes, which the system may
-take back while nobody uses them."""
+size back to the system at once. What is held for the next result is at most `MOST_HELD` bytes for a module, which the
+system may take back while nobody uses them. Large results cannot be resized."""
 
 import ctypes
 import mmap
@@ -27,11 +27,11 @@ def empty_in_pages(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = prod(shape)
     size = count * dtype.itemsize
     if size < LARGE_RESULT or not TAKES_ADVICE:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     try:
         memory = held_memory(size) or fresh_memory(size)
     except OSError:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     view = (ctypes.c_char * len(memory)).from_buffer(memory)
     weakref.finalize(view, hold, memory).atexit = False
     return torch.frombuffer(view, dtype=dtype, count=count).resize_(shape)

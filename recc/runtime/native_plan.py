@@ -25,6 +25,7 @@ ELEMENT_TYPES = {
     torch.float16: "float16",
 }
 PATH_BYTES = 2**19  # of a tile that the backward pass has at hand: they stay in a core's cache
+ALIGNMENT = 64  # bytes: what kernels expect of what is kept of all steps
 TILE_STEPS = (8, 64)
 PAST_BYTES = 2**26  # up to which what a backward pass reads of a block's steps is kept from the forward pass
 LARGEST_BLOCK = 8  # rows that read a matrix together: more are no faster
@@ -172,7 +173,9 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     cut = choose_cut(spec, bound, choice, spec.native.divisible)
     bound = bound if cut is None else cut.inner(bound)
     library = native_library(spec, bound)
-    bounds = None if choice.bounds is None else choice.bounds.to(torch.int64).contiguous()
+    bounds = None  # a copy: a backward pass reads them again, when the caller's may be those of the next batch
+    if choice.bounds is not None:
+        bounds = choice.bounds.to("cpu", torch.int64, copy=True).contiguous()
     tile = choice.tile
     if tile is None:
         low, high = TILE_STEPS

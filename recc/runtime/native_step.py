@@ -46,7 +46,7 @@ def step_natively(spec: Spec, state: Any, x: Sequence[Any], w: Sequence[Any]) ->
     ready = READY_STEPS[key]
     if ready is None:
         return None
-    made = tuple([torch.empty(shape, dtype=dtype) for shape, dtype in ready.results])
+    made = tuple([torch.empty(shape, dtype=dtype, device="cpu") for shape, dtype in ready.results])
     pointers = [*[t.data_ptr() for t in given], *[t.data_ptr() for t in made], *ready.absent]
     changes = room_for_missed(spec, "forward", ready.shape[0], made[-1].dtype)
     if changes is not None:
@@ -104,7 +104,7 @@ def ready_step(
     results += [((call.rows, *lanes, *feature_shape(p, call.sizes)), call.dtype) for p in signature.states]
     strides = [stride for tensor in own for stride in places(tensor, len(lanes), False)]
     for shape, dtype in results:
-        made = torch.empty(shape, dtype=dtype).unsqueeze(1)
+        made = torch.empty(shape, dtype=dtype, device="cpu").unsqueeze(1)
         strides += places(made, len(lanes), False)
     absent = (None,) * (len(signature.states) + 3)
     strides += [0] * (2 + len(lanes)) * len(signature.states)

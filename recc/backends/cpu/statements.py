@@ -184,7 +184,7 @@ class StatementPrinter:
             return [f"{target}{part}{at} = {code}" for part, code in zip(parts, codes, strict=False)]
 
         yield "{"
-        yield f"{INDENT}real system{both}[{size}][{size}], right{both}[{size}];"
+        yield f"{INDENT}static _Thread_local real system{both}[{size}][{size}], right{both}[{size}];"
         yield f"{INDENT}for (int {row} = 0; {row} < {size}; {row}++) {{"
         yield f"{INDENT * 2}for (int {col} = 0; {col} < {size}; {col}++)"
         yield from together(3, filled("system", f"[{row}][{col}]", solve.matrix))

@@ -189,3 +189,28 @@ def test_a_library_that_was_cut_is_built_again_by_the_next_process(tmp_path: Pat
     library.write_bytes(whole[: len(whole) // 2])
     run()
     assert library.read_bytes() == whole
+
+
+def test_bounds_may_be_overwritten_before_the_backward_pass() -> None:
+    """A buffer of the data loader's, filled for the next batch."""
+    f = recc.load("recurrence r:\n    input  x[D], a[D]\n    state  h[D]\n    h = a * h + x\n    output h\n")
+    given = [torch.rand(1, 100, 3, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    found = []
+    for later in ([0, 30, 60, 100], [0, 10, 20, 10**9]):
+        bounds = torch.tensor([0, 30, 60, 100])
+        out, _ = f(*given, cu_seqlens=bounds, backend="cpu")
+        bounds.copy_(torch.tensor(later))
+        found.append(torch.autograd.grad(out.square().sum(), given))
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=0)
+
+
+def test_the_default_device_does_not_matter() -> None:
+    f = recc.load("recurrence r:\n    input  x[D]\n    state  h[D]\n    h = tanh(h + x)\n    output h\n")
+    x = torch.rand(1, 5, 3).requires_grad_()
+    want, _ = f(x, backend="cpu")
+    with torch.device("meta"):
+        got, _ = f(x, backend="cpu")
+        (gradient,) = torch.autograd.grad(got, x, torch.ones(1, 5, 3, device="cpu"))
+    assert torch.equal(got, want)
+    assert gradient.device.type == "cpu"

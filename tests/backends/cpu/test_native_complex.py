@@ -177,3 +177,24 @@ def test_a_power_of_zero_does_not_change_with_its_exponent(backend: str) -> None
     y, _ = recc.load(text)(x, p, backend=backend)
     (gradient,) = torch.autograd.grad(y.real.sum(), p)
     assert_close(gradient, torch.zeros_like(gradient))
+
+
+def test_systems_larger_than_a_stack() -> None:
+    text = "recurrence r:\n    input b[N]\n    param A[N, N]\n    state h[N]\n    h = solve(A, b) + h\n    output h\n"
+    n = 1100  # 8 N^2 bytes are more than the 8 MiB that a thread has
+    matrix = torch.eye(n, dtype=torch.float64) * 2 + torch.ones(n, n, dtype=torch.float64) / n
+    b = torch.randn(1, 1, n, dtype=torch.float64)
+    y, _ = recc.load(text)(b, matrix, backend="cpu")
+    assert_close(y[0, 0], torch.linalg.solve(matrix, b[0, 0]))
+
+
+OTHER_KIND = {
+    "a real output": "x[N]: complex|z = 0.5 * z + x\n    output x[N] = real(z)",
+    "a complex output": "x[N], a[N]: complex|z = 0.5 * tanh(a) * z + x\n    x = z\n    output x",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_KIND)
+def test_an_output_called_as_a_variable_of_the_other_kind(name: str) -> None:
+    inputs, update = OTHER_KIND[name].split("|")
+    passes(f"    input {inputs}\n    state z[N]: complex\n    {update}\n")

@@ -13,9 +13,7 @@ from recc.runtime import native_memory as memory
 
 LARGE = (memory.LARGE_RESULT // 4,)
 
-pytestmark = pytest.mark.skipif(
-    memory.HUGEPAGE is None or memory.FREE is None, reason="the system takes no such advice"
-)
+pytestmark = pytest.mark.skipif(not memory.TAKES_ADVICE, reason="the system takes no such advice")
 
 
 @pytest.fixture(autouse=True)
