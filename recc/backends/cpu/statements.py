@@ -31,6 +31,7 @@ from recc.ir.kernel import (
     Tile,
 )
 
+LARGEST_SYSTEM = 2**21  # bytes: a thread has 8 MiB, where several systems may lie
 TYPES = {"real": "real", "bool": "int"}
 NEUTRAL = {"sum": "0", "max": "-INFINITY", "min": "INFINITY", "any": "0"}
 
@@ -184,7 +185,9 @@ class StatementPrinter:
             return [f"{target}{part}{at} = {code}" for part, code in zip(parts, codes, strict=False)]
 
         yield "{"
-        yield f"{INDENT}static _Thread_local real system{both}[{size}][{size}], right{both}[{size}];"
+        yield f"{INDENT}real system{both}[{size}][{size}], right{both}[{size}];"
+        limit = f'sizeof system <= {LARGEST_SYSTEM}, "systems of so many equations do not fit a stack"'
+        yield f"{INDENT}_Static_assert({limit});"
         yield f"{INDENT}for (int {row} = 0; {row} < {size}; {row}++) {{"
         yield f"{INDENT * 2}for (int {col} = 0; {col} < {size}; {col}++)"
         yield from together(3, filled("system", f"[{row}][{col}]", solve.matrix))
