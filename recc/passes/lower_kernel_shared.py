@@ -9,13 +9,12 @@ from recc.ir.traverse import canonical, names, nodes, rewrite
 from recc.passes.lower_kernel_nests import RECOMPUTED_COST
 from recc.passes.lower_kernel_rows import Block
 from recc.passes.lower_kernel_statements import cost_of
-from recc.passes.tidy import roots
+from recc.passes.tidy import drop_unused, roots
 
 
 def reads_states(primal: Recurrence, adjoint: Recurrence) -> bool:
     """Whether the adjoint's step needs the states before the step."""
-    exprs = [let.expr for let in adjoint.lets] + [*adjoint.updates]
-    exprs += [item.expr for item in (*adjoint.outputs, *adjoint.totals)]
+    exprs = (*(let.expr for let in adjoint.lets), *roots(adjoint))
     return bool(set().union(*(names(expr) for expr in exprs)) & set(primal.state_names))
 
 
@@ -26,7 +25,8 @@ def shared_values(first: Block, second: Block) -> list[tuple[str, str]]:
     own, other = (_numbered(block.recurrence, numbers) for block in (first, second))
     dear = {own[let.name]: let.name for let in first.recurrence.lets if let.name not in first.fixed and _is_dear(let)}
     made = {let.name: let for let in second.recurrence.lets}
-    waiting, seen = sorted(_results(second)), set[str]()
+    results = _read_beside(second).union(*(names(root) for root in roots(second.recurrence)))
+    waiting, seen = sorted(results), set[str]()
     while waiting:
         name = waiting.pop()
         if name in made and name not in seen:
@@ -45,20 +45,14 @@ def same_values(first: Block, second: Block) -> dict[str, str]:
 
 def without(block: Block, known: list[str]) -> Block:
     """A block whose definitions `known` are computed elsewhere."""
-    needed = _results(block)
-    kept: list[Let] = []
-    for let in reversed(block.recurrence.lets):
-        if let.name in needed and let.name not in known:
-            kept.append(let)
-            needed |= names(let.expr)
-    recurrence = replace(block.recurrence, lets=tuple(reversed(kept)))
+    rest = tuple(let for let in block.recurrence.lets if let.name not in known)
+    recurrence = drop_unused(replace(block.recurrence, lets=rest), _read_beside(block))
     return replace(block, recurrence=recurrence, products=block.products - set(known))
 
 
-def _results(block: Block) -> set[str]:
-    """The names that a step's results read."""
-    read = set().union(*(names(root) for root in roots(block.recurrence)))
-    return read | block.read | {name for item in block.outers for name in (item.x, item.y)}
+def _read_beside(block: Block) -> frozenset[str]:
+    """The names that are read by what is neither a definition nor a result."""
+    return block.read | {name for item in block.outers for name in (item.x, item.y)}
 
 
 def _is_dear(let: Let) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from recc.ir.kernel import Kernel
 from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Size
@@ -58,9 +59,18 @@ def block_ranks(recurrence: Recurrence) -> Ranks | None:
     return None
 
 
-def lower_passes(
-    primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False
-) -> tuple[Kernel, Kernel, Kernel]:
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels that a library is made of: the primal's, its states alone, the adjoint's; and whether the adjoint
+    reads the states before a step."""
+
+    primal: Kernel
+    replay: Kernel
+    adjoint: Kernel
+    reads_states: bool
+
+
+def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False) -> Kernels:
     """The kernels of a step of the primal, of its new states alone (the replay), and of the adjoint; or, of a `block`,
     those of a step of several rows.
 
@@ -69,7 +79,8 @@ def lower_passes(
     forward = Lowering(primal, ranks, False, (), block)
     replay = Lowering(primal, ranks, True, (), block)
     derivative = Lowering(adjoint, ranks, False, primal.state_names, block)
-    if block or reads_states(primal, adjoint):
+    replayed = reads_states(primal, adjoint)
+    if block or replayed:
         pairs = shared_values(replay.block, derivative.block)
         if block:
             known = same_values(replay.block, forward.block)
@@ -77,4 +88,4 @@ def lower_passes(
             forward.keep([known[own] for own, _ in pairs])
         replay.keep([own for own, _ in pairs])
         derivative.take([name for _, name in pairs])
-    return forward.kernel(), replay.kernel(), derivative.kernel()
+    return Kernels(forward.kernel(), replay.kernel(), derivative.kernel(), replayed)

@@ -60,9 +60,9 @@ def roots(recurrence: Recurrence) -> tuple[Expr, ...]:
     return recurrence.updates + results
 
 
-def drop_unused(recurrence: Recurrence) -> Recurrence:
-    """Remove definitions that nothing reads."""
-    needed = set().union(*(names(root) for root in roots(recurrence))) if roots(recurrence) else set()
+def drop_unused(recurrence: Recurrence, read: Iterable[str] = ()) -> Recurrence:
+    """Remove definitions that nothing reads; `read` are names that something else does."""
+    needed = set(read).union(*(names(root) for root in roots(recurrence)))
     kept: list[Let] = []
     for let in reversed(recurrence.lets):
         if let.name in needed:

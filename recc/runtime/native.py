@@ -120,9 +120,10 @@ def walk_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: boo
     )
     finals = tuple(fresh(p, (plan.rows, 1), kind_of(p, dtype)) for p in signature.states)
     past = empty_in_pages((plan.past,), torch.uint8) if keep and plan.past else None
-    leading = plan.tiles()[0] if keep and past is None else (0, 0)
+    tiled = keep and past is None
+    leading = plan.tiles()[0] if tiled else (0, 0)
     entries = tuple(fresh(p, leading, kind_of(p, dtype)) for p in signature.states)
-    kept: Sequence[Tensor | None] = entries if keep and past is None else [None] * len(entries)
+    kept: Sequence[Tensor | None] = entries if tiled else [None] * len(entries)
     groups = [(x, True), (w, False), (s, False), (outputs, True), (finals, False), (kept, True)]
     invoke(plan, "forward", groups, past)
     wanted = tuple(kind_of(p, plan.out_dtype) for p in signature.outputs)
@@ -165,10 +166,10 @@ def walk_backward(
     d_x = tuple(
         empty_in_pages(plan.shape(p, plan.over_time()), t.dtype) for t, p in zip(given, signature.inputs, strict=True)
     )
-    native, blocks = plan.spec.native, -(-plan.rows // max(1, plan.block))
+    native = plan.spec.native
     assert native is not None
     d_w = tuple(
-        empty_in_pages(plan.shape(p, (blocks if i in native.outer else plan.rows, 1)), kind_of(p, dtype))
+        empty_in_pages(plan.shape(p, (plan.blocks() if i in native.outer else plan.rows, 1)), kind_of(p, dtype))
         for i, p in enumerate(signature.params)
     )
     d_s = tuple(empty_in_pages(plan.shape(p, (plan.rows, 1)), kind_of(p, dtype)) for p in signature.states)

@@ -53,9 +53,13 @@ class NativeCall:
     block: int = 0  # rows that are walked side by side; 0 if each is by itself
     past: int = 0  # bytes of what is kept of all steps; 0 if the states at the entry of tiles are, to begin again there
 
+    def blocks(self) -> int:
+        """Blocks of sequences, or sequences where each is by itself."""
+        return -(-self.rows // max(1, self.block))
+
     def parts(self, threads: int) -> tuple[int, int]:
         """The blocks of a call, and how many of `threads` share each."""
-        blocks = -(-self.rows // max(1, self.block)) * prod(self.lanes)
+        blocks = self.blocks() * prod(self.lanes)
         shared = 0 < blocks < threads and self.products() >= LARGE_PRODUCTS
         return blocks, threads // blocks if shared else 1
 
@@ -191,7 +195,7 @@ def past_bytes(plan: NativeCall) -> int:
     steps are quickly computed again."""
     if plan.products() < LARGE_PRODUCTS or plan.cut is not None or plan.by_torch is None:
         return 0
-    blocks = -(-plan.rows // plan.block) if plan.bounds is None else 1
+    blocks = plan.blocks() if plan.bounds is None else 1
     size = blocks * prod(plan.lanes) * plan.steps * ctypes.c_int64.in_dll(plan.library, "path_bytes").value
     return size if size <= PAST_BYTES else 0
 

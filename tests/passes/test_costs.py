@@ -41,7 +41,7 @@ def recurrence_of(text: str) -> Recurrence:
 def native(text: str) -> tuple[NativeCost, NativeCost]:
     recurrence = recurrence_of(text)
     primal, derivative = guard(recurrence), guard(adjoint(recurrence))
-    return native_costs(primal, derivative, lower(primal, derivative))
+    return native_costs(primal, lower(primal, derivative))
 
 
 def vectors(cost: NativeCost, **sizes: int) -> int:

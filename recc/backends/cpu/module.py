@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recc.backends.cpu.source import Kernels, lower, print_source, size_macros
+from recc.backends.cpu.source import lower, print_source, size_macros
 from recc.ir.kernel import ROWS
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.cost import NativeCost
 from recc.passes.independent import divisible_size
 from recc.passes.kernel_cost import kernel_cost
-from recc.passes.lower_kernel_shared import reads_states
-from recc.passes.lower_passes import axis_ranks
+from recc.passes.lower_passes import Kernels, axis_ranks
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     if backend == "torch":
         return NativeText("", (), "it was compiled with `--backend torch`")
     kernels = lower(primal, adjoint)
-    text = print_source(primal, adjoint, kernels)
-    costs = native_costs(primal, adjoint, kernels)
+    text = print_source(primal, kernels)
+    costs = native_costs(primal, kernels)
     divisible = divisible_size(primal, axis_ranks(primal))
     outer = {item.total for item in kernels.adjoint.outers}
     summed = tuple(place for place, port in enumerate(kernels.adjoint.totals) if set(port.parts) <= outer)
@@ -55,9 +54,9 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
     return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept, missed)
 
 
-def native_costs(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:
+def native_costs(primal: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:
     """What a step costs forwards, and backwards with the states that are computed again."""
     backward = kernel_cost(kernels.adjoint, primal.state_names)
-    if reads_states(primal, adjoint):
+    if kernels.reads_states:
         backward = backward + kernel_cost(kernels.replay)
     return kernel_cost(kernels.primal), backward

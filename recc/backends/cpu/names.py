@@ -18,7 +18,7 @@ RESERVED = frozenset(
     "FOLDED_ROWS FOLDED APART APART_OF PAIR TILE_PART folded_rows fold_row "
     "block rows BLOCK_ROWS count_blocks open_block multiply multiply_few multiply_rows multiply_turned rest_of sums_of "
     "multiply_few_turned register_vector VECTOR_LANES VECTOR_BYTES VECTOR_AT CONSTANT_VECTOR_AT SHUFFLE HALVED "
-    "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 past "
+    "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 "
     "part parts team held meet open_part own_columns missing number own opened ticket tickets share team "
     "me block_row here scratch past replayed path_bytes round missed REAL_EPSILON eliminate_pairs divide_pair".split()
 )

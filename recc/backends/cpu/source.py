@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
@@ -10,22 +9,12 @@ from recc.backends.cpu.names import Names
 from recc.backends.cpu.step import StepPrinter
 from recc.backends.cpu.walk import Backward, Forward
 from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
-from recc.ir.kernel import ROWS, Kernel
+from recc.ir.kernel import ROWS
 from recc.ir.nodes import Axis, Recurrence
 from recc.passes.lower_kernel_loops import loop_name
-from recc.passes.lower_kernel_shared import reads_states
-from recc.passes.lower_passes import axis_ranks, block_ranks, lower_passes
+from recc.passes.lower_passes import Kernels, axis_ranks, block_ranks, lower_passes
 
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
-
-
-@dataclass(frozen=True)
-class Kernels:
-    """The kernels that a library is made of: the primal's, its states alone, the adjoint's."""
-
-    primal: Kernel
-    replay: Kernel
-    adjoint: Kernel
 
 
 def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
@@ -33,11 +22,11 @@ def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
     ranks = block_ranks(primal)
     block = ranks is not None
     ranks = axis_ranks(primal) if ranks is None else ranks
-    return Kernels(*lower_passes(primal, adjoint, ranks, block=block))
+    return lower_passes(primal, adjoint, ranks, block=block)
 
 
-def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> str:
-    """The C text of a recurrence and its adjoint (both guarded), lowered to these kernels.
+def print_source(primal: Recurrence, kernels: Kernels) -> str:
+    """The C text of a recurrence (guarded) and its adjoint, lowered to these kernels.
 
     Sizes and element types are macros: `SIZE_K`, `REAL_BITS` (32 or 64), `TYPE_IN_0`, `TYPE_OUT_0`, `TYPE_GRAD_0`."""
     names, used = Names(), set[str]()
@@ -53,7 +42,7 @@ def print_source(primal: Recurrence, adjoint: Recurrence, kernels: Kernels) -> s
         walk, back, replays = BlockForward(forward, kernels.replay, names), BlockBackward(replay, backward, names), True
         used.add("blocks")
     else:
-        walk, replays = Forward(forward, names), reads_states(primal, adjoint)
+        walk, replays = Forward(forward, names), kernels.reads_states
         back = Backward(replay, backward, names, replays)
     parts = [back.states()] if replays else []
     parts += [walk.memory(), forward.before(), forward.step(), walk.text()]
