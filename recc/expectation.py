@@ -45,6 +45,7 @@ class Expectation:
     ways: tuple[Way, ...]
     forward: Way
     training: Way
+    chunks: tuple[int, ...] = ()  # in which native code walks the time of each row, forwards and back
 
     def text(self) -> str:
         """For a person."""
@@ -64,7 +65,13 @@ class Expectation:
     def _choice(self) -> list[str]:
         forward, training = (f"{way.method} on {way.backend}" for way in (self.forward, self.training))
         also = "" if training == forward else f"; in training {training}"
-        return [f"auto: {forward}{also}", f"  {self.why}"]
+        lines = [f"auto: {forward}{also}", f"  {self.why}"]
+        if max(self.chunks, default=1) > 1:
+            counts = " and ".join(
+                f"{count} {way}" for count, way in zip(self.chunks, ("forwards", "back"), strict=True)
+            )
+            lines.append(f"  native code shares time out: chunks of each row, {counts}")
+        return lines
 
     @property
     def why(self) -> str:
@@ -78,7 +85,13 @@ class Expectation:
         """For programs."""
         auto = {name: {"method": w.method, "backend": w.backend} for name, w in self._chosen().items()}
         ways = [asdict(way) for way in self.ways]
-        return {"sizes": self.sizes, "threads": self.threads, "ways": ways, "auto": {**auto, "why": self.why}}
+        return {
+            "sizes": self.sizes,
+            "threads": self.threads,
+            "ways": ways,
+            "auto": {**auto, "why": self.why},
+            "chunks": dict(zip(("forward", "backward"), self.chunks, strict=True)),
+        }
 
     def _chosen(self) -> dict[str, Way]:
         return {"forward": self.forward, "training": self.training}
@@ -103,7 +116,7 @@ def expectation(
     passes = [step_work(cost, inner) for cost in expected_costs(recurrence, analysis)]
 
     def seconds(work: list[StepWork]) -> Expected:
-        return expected_seconds(work, Rates(*RATES), steps, rows, threads)
+        return expected_seconds(work, Rates(*RATES), steps, rows, threads, threads)
 
     forward, training = seconds(passes[:1]), seconds(passes)
     state = WORD * rows * sum(elements(item.var, inner) for item in recurrence.states)
@@ -117,8 +130,8 @@ def expectation(
         work, nbytes = methods["convolution"]
         once = seconds([step_work(PassCost(NOTHING, None, work), inner)]).sequential
         found["convolution"] = Way("convolution", "torch", once, 3 * once, state, rows * steps * nbytes.at(inner))
-    chosen = (found[cheapest(expected)] for expected in (forward, training))
-    return Expectation(sizes, threads, tuple(found.values()), *chosen)
+    first, second = (found[cheapest(expected)] for expected in (forward, training))
+    return Expectation(sizes, threads, tuple(found.values()), first, second, training.chunks)
 
 
 def complete(recurrence: Recurrence, given: Mapping[str, int]) -> dict[str, int]:

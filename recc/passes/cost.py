@@ -80,13 +80,15 @@ def value_at(polynomial: Polynomial, sizes: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class NativeCost:
-    """Of a step of one row in native code: operations on vectors, and bytes of what is timed."""
+    """Of a step of one row in native code: operations on vectors, and bytes of what is timed; where time can be shared
+    out, operations on vectors that sum the step up."""
 
     vectors: Polynomial
     bytes: Polynomial
+    summed: Polynomial | None = None
 
     def __add__(self, other: NativeCost) -> NativeCost:
-        return NativeCost(_sum(self.vectors, other.vectors), _sum(self.bytes, other.bytes))
+        return NativeCost(_sum(self.vectors, other.vectors), _sum(self.bytes, other.bytes), self.summed)
 
 
 @dataclass(frozen=True)

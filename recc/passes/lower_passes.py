@@ -60,14 +60,38 @@ def block_ranks(recurrence: Recurrence) -> Ranks | None:
 
 
 @dataclass(frozen=True)
+class SummaryKernel:
+    """The kernel of a scan's summary of some steps, longer by one, and whether it reads the states before the step."""
+
+    kernel: Kernel
+    reads_states: bool
+
+
+@dataclass(frozen=True)
 class Kernels:
     """The kernels that a library is made of: the primal's, its states alone, the adjoint's; and whether the adjoint
-    reads the states before a step."""
+    reads the states before a step. Where there is a scan, the summaries of stretches of steps, forwards and back."""
 
     primal: Kernel
     replay: Kernel
     adjoint: Kernel
     reads_states: bool
+    summaries: tuple[tuple[SummaryKernel, ...], tuple[SummaryKernel, ...]] = ((), ())
+
+
+def lower_summaries(
+    primal: Recurrence, ranks: Ranks, found: tuple[tuple[Recurrence, ...], tuple[Recurrence, ...]]
+) -> tuple[tuple[SummaryKernel, ...], tuple[SummaryKernel, ...]]:
+    """The kernels of the summaries of a primal's scan, and of its adjoint's, which may read the states of a step."""
+    forward, backward = found
+    stored = primal.state_names
+    return (
+        tuple(SummaryKernel(Lowering(own, ranks, False, (), False).kernel(), False) for own in forward),
+        tuple(
+            SummaryKernel(Lowering(own, ranks, False, stored, False).kernel(), reads_states(primal, own))
+            for own in backward
+        ),
+    )
 
 
 def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False) -> Kernels:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from recc.ir.build import ZERO
-from recc.ir.nodes import Expr, Recurrence, State
+from recc.ir.nodes import Expr, Let, Recurrence, State
 from recc.ir.traverse import map_exprs, names, rewrite
 from recc.passes.analyse import Analysis, Component, Proof
 from recc.passes.cascade import cascade
@@ -16,7 +16,7 @@ from recc.passes.fractional_summary import fractional_summary
 from recc.passes.linear_summary import ALGEBRAS, linear_summary
 from recc.passes.riccati_summary import riccati_summary
 from recc.passes.summary import Part, Summary
-from recc.passes.tidy import Namer, tidy, used_names
+from recc.passes.tidy import Namer, drop_unused, tidy, used_names
 from recc.structures.algebra import LINEAR_FRACTIONAL
 
 LEAST_SAVING = 0.1  # of the time of two passes that one in their place has to save
@@ -65,6 +65,13 @@ def lower_scan(recurrence: Recurrence, analysis: Analysis, whole: Recurrence | N
         plans.append(lifted or plan)
         done += plans[-1].states
     return tuple(plans)
+
+
+def with_definitions(compose: Recurrence, whole: Recurrence, early: tuple[Let, ...]) -> Recurrence:
+    """A summary's step on inputs and params of the `whole` recurrence, with the definitions made `early` of them."""
+    own = {let.name for let in compose.lets}
+    lets = (*(let for let in early if let.name not in own), *compose.lets)
+    return drop_unused(replace(compose, inputs=whole.inputs, params=whole.params, lets=lets))
 
 
 def _apart(

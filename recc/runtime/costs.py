@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 BUILD_SHARE = 0.005  # seconds of building that a call has to earn for native code to be built without being asked for
+LEAST_GAIN = 1.3  # by which sharing time out has to be faster
+CHUNK_SECONDS = 5e-5  # that a chunk's own state takes, from the summary of the one before it, in torch
 MATRIX_ROWS = 8  # a matrix that is read for one row could be multiplied by so many rows in that time
 
 
@@ -31,30 +33,37 @@ class TorchStep(NamedTuple):
 
 class StepWork(NamedTuple):
     """What a step takes in one pass over time: walked, as part of a scan (None without one), all steps at once, and in
-    native code as operations on vectors and bytes (None without it)."""
+    native code as operations on vectors and bytes (None without it), with operations on vectors that sum the step up
+    (None where time cannot be shared out)."""
 
     walked: TorchStep
     scanned: TorchStep | None
     ahead: TorchStep
     native: tuple[int, int] | None
+    summed: int | None = None
 
 
 class Expected(NamedTuple):
-    """Seconds by each way to run a recurrence; infinity for those that there are not."""
+    """Seconds by each way to run a recurrence; infinity for those that there are not. In how many chunks native code
+    walks the time of each row in each pass."""
 
     sequential: float
     scan: float
     native: float
+    chunks: tuple[int, ...] = ()
 
 
-def expected_seconds(passes: Sequence[StepWork], rates: Rates, steps: int, rows: int, threads: int) -> Expected:
+def expected_seconds(
+    passes: Sequence[StepWork], rates: Rates, steps: int, rows: int, threads: int, processors: int = 1
+) -> Expected:
     """The time of some passes over `steps` steps of `rows` sequences times lanes.
 
-    A scan makes as many calls as a tile and the tiles have steps. Native code has the threads share rows, and one
-    memory."""
+    A scan makes as many calls as a tile and the tiles have steps. Native code has the threads share rows, or chunks of
+    them where a machine has more `processors` than rows, and one memory."""
     depth = min(steps, 2 * math.isqrt(max(steps, 1)) + 16)
+    chunks = tuple(time_chunks(work, rates, steps, rows, processors) for work in passes)
     found = [0.0, 0.0, 0.0]
-    for work in passes:
+    for work, count in zip(passes, chunks, strict=True):
         ahead = rates.start + steps * torch_seconds(work.ahead, rates, rows)
         walked = ahead + steps * (work.walked.calls * rates.call + torch_seconds(work.walked, rates, rows))
         scanned = native = math.inf
@@ -63,10 +72,35 @@ def expected_seconds(passes: Sequence[StepWork], rates: Rates, steps: int, rows:
             scanned += steps * torch_seconds(work.scanned, rates, rows)
         if work.native is not None:
             vectors, nbytes = work.native
-            computed = (rates.native_step + vectors * rates.native_vector) / max(1, min(threads, rows))
+            computed = step_seconds(vectors, rates)
+            if count > 1 and work.summed is not None:
+                computed += step_seconds(work.summed, rates)
+            computed /= max(1, min(threads, rows * count))
             native = rates.native_call + steps * rows * (computed + nbytes * rates.native_byte)
         found = [known + more for known, more in zip(found, (walked, scanned, native), strict=True)]
-    return Expected(*found)
+    walked, scanned, native = found
+    return Expected(walked, scanned, native, chunks)
+
+
+def time_chunks(work: StepWork, rates: Rates, steps: int, rows: int, processors: int) -> int:
+    """In how many chunks a pass walks the time of each row, where that is expected to pay, or 1.
+
+    All chunks are summed up and then walked, so that there is more to do, for processors that were idle."""
+    if work.native is None or work.summed is None or processors < 2 * max(1, rows):
+        return 1
+    walked = step_seconds(work.native[0], rates)
+    shared = walked + step_seconds(work.summed, rates)
+
+    def seconds(count: int) -> float:
+        return steps * shared / count + CHUNK_SECONDS * count * rows
+
+    count = min(range(2, processors // max(1, rows) + 1), key=seconds)
+    return count if seconds(count) * LEAST_GAIN < steps * walked else 1
+
+
+def step_seconds(vectors: int, rates: Rates) -> float:
+    """The time of one step of one row in native code."""
+    return rates.native_step + vectors * rates.native_vector
 
 
 def torch_seconds(step: TorchStep, rates: Rates, rows: int) -> float:

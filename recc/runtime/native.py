@@ -97,11 +97,14 @@ def report_natively(spec: Spec, name: str, changes: Tensor | None) -> None:
 
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
     """Outputs, final states, and with `keep` the states at the entry of each tile, or what is kept of all steps."""
+    native = plan.spec.native
+    assert native is not None
+    walk = walk_forward if plan.chunks[0] is None else native.sharing[1]
     if plan.cut is None:
-        return walk_forward(plan, x, w, s, keep)
+        return walk(plan, x, w, s, keep)
     cut, of = plan.cut, plan.spec.signature
     pieces = cut.split(x, of.inputs), cut.split(w, of.params), cut.split(s, of.states)
-    outputs, finals, entries = walk_forward(plan, *pieces, keep)
+    outputs, finals, entries = walk(plan, *pieces, keep)
     return cut.join(outputs, of.outputs), cut.join(finals, of.states), cut.join(entries, of.states)
 
 
@@ -134,11 +137,14 @@ def run_backward(
     plan: NativeCall, x: Tensors, w: Tensors, entries: Tensors, grads: Sequence[Tensor | None]
 ) -> tuple[Tensors, Tensors, Tensors]:
     """Cotangents of inputs, params and initial states."""
+    native = plan.spec.native
+    assert native is not None
+    walk = walk_backward if plan.chunks[1] is None else native.sharing[2]
     if plan.cut is None:
-        return walk_backward(plan, x, w, entries, grads)
+        return walk(plan, x, w, entries, grads)
     cut, of = plan.cut, plan.spec.signature
     pieces = cut.split(x, of.inputs), cut.split(w, of.params), cut.split(entries, of.states)
-    d_x, d_w, d_s = walk_backward(plan, *pieces, cut.split_grads(grads, (*of.outputs, *of.states)))
+    d_x, d_w, d_s = walk(plan, *pieces, cut.split_grads(grads, (*of.outputs, *of.states)))
     return cut.join_grads(d_x, of.inputs), cut.join_grads(d_w, of.params), cut.join_grads(d_s, of.states)
 
 

@@ -15,6 +15,7 @@ from recc.runtime.autograd import feature_shape
 from recc.runtime.costs import cheapest
 from recc.runtime.native_build import REPORTED, NativeError, load_library
 from recc.runtime.native_cut import Cut, choose_cut
+from recc.runtime.native_threads import processors
 from recc.runtime.program import Choice, Port, Spec
 from recc.runtime.tiles import Tensors
 
@@ -52,6 +53,7 @@ class NativeCall:
     cut: Cut | None = None
     block: int = 0  # rows that are walked side by side; 0 if each is by itself
     past: int = 0  # bytes of what is kept of all steps; 0 if the states at the entry of tiles are, to begin again there
+    chunks: tuple[Any, Any] = (None, None)  # stretches of time that are walked side by side, forwards and back
 
     def blocks(self) -> int:
         """Blocks of sequences, or sequences where each is by itself."""
@@ -110,7 +112,7 @@ def pays(spec: Spec, bound: Bound, choice: Choice) -> bool:
         return False
     packed = choice.bounds is not None
     steps, rows = -(-bound.steps // max(1, bound.rows)) if packed else bound.steps, bound.rows * prod(bound.lanes)
-    expected = spec.cost(bound.sizes, steps, rows, torch.get_num_threads(), choice.training)
+    expected = spec.cost(bound.sizes, steps, rows, torch.get_num_threads(), choice.training, processors())
     return cheapest(expected, choice.method, choice.decoding) == "native"
 
 
@@ -131,8 +133,9 @@ def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
     return "a function transform is active" if any(batched(t) for t in tensors) else ""
 
 
-def native_library(spec: Spec, bound: Bound) -> Any:
-    """The library of a recurrence for the sizes and element types of a call. Raises NativeError."""
+def native_library(spec: Spec, bound: Bound, shared: bool = False) -> Any:
+    """The library of a recurrence for the sizes and element types of a call, also with what it takes for time to be
+    `shared` out. Raises NativeError."""
     signature, native = spec.signature, spec.native
     assert native is not None
     real = torch.float64 if bound.dtype == torch.float64 else torch.float32
@@ -145,6 +148,7 @@ def native_library(spec: Spec, bound: Bound) -> Any:
         macros.append((f"TYPE_OUT_{number}", "real" if port.complex else ELEMENT_TYPES[bound.out_dtype]))
     if native.blocks:
         macros.append(("BLOCK_ROWS", str(block_rows(bound.rows, bound.w))))
+    macros += [("TIME_SHARED", "1")] * shared
     key = (spec.key, tuple(macros))
     if key not in READY:
         READY[key] = load_library(native.text, tuple(macros))
@@ -176,7 +180,6 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     assert spec.native is not None
     cut = choose_cut(spec, bound, choice, spec.native.divisible)
     bound = bound if cut is None else cut.inner(bound)
-    library = native_library(spec, bound)
     bounds = None  # a copy: a backward pass reads them again, when the caller's may be those of the next batch
     if choice.bounds is not None:
         bounds = choice.bounds.to("cpu", torch.int64, copy=True).contiguous()
@@ -185,8 +188,11 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
         low, high = TILE_STEPS
         tile = max(low, min(high, PATH_BYTES // (path_elements(spec, bound.sizes) * bound.dtype.itemsize)))
     shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
-    block = block_rows(bound.rows, bound.w) if spec.native and spec.native.blocks else 0
-    plan = NativeCall(spec, library, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
+    block = block_rows(bound.rows, bound.w) if spec.native.blocks else 0
+    plan = NativeCall(spec, None, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
+    if spec.native.sharing and not choice.decoding:
+        plan = replace(plan, chunks=spec.native.sharing[0](plan))
+    plan = replace(plan, library=native_library(spec, bound, any(plan.chunks)))
     return replace(plan, past=past_bytes(plan))
 
 

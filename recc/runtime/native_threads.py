@@ -32,6 +32,11 @@ def share_out(function: Callable[..., int], arguments: tuple[Any, ...], threads:
         return max(own, *(other.result() for other in others))
 
 
+def processors() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def forget_threads() -> None:
     """Threads, and what they hold, do not survive a fork."""
     global MEETING

@@ -105,6 +105,7 @@ class Native(NamedTuple):
     kept: tuple[tuple[str | int, ...], ...] = ()  # the axes of what is computed once for both parts of a backward pass
     missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # the fixed points of both passes, and their rounds
     report: Callable[..., Any] | None = None  # (what, rounds, change) tells that a fixed point was not reached
+    sharing: tuple[Callable[..., Any], ...] = ()  # time in chunks: (call) -> chunks or None, and both ways of walking
 
 
 class Choice(NamedTuple):

@@ -100,13 +100,25 @@ def test_the_formula() -> None:
     assert expected.scan == pytest.approx(ahead + (2 * 10 + 16) * 3 * 10 + 100 * 4 * 11 * 0.1)
     assert expected.native == pytest.approx(2 + 100 * 4 * ((3 + 4 * 0.5) / 2 + 6 * 0.25))
     both = expected_seconds([work, work], RATE, 100, 4, 2)
-    assert both == pytest.approx(tuple(2 * seconds for seconds in expected))
-    assert expected_seconds([work], RATE, 100, 1, 8) == pytest.approx(expected_seconds([work], RATE, 100, 1, 1))
+    assert both[:3] == pytest.approx(tuple(2 * seconds for seconds in expected[:3])) and both.chunks == (1, 1)
+    assert expected_seconds([work], RATE, 100, 1, 8) == expected_seconds([work], RATE, 100, 1, 1)
+
+
+def test_time_is_shared_out_where_processors_are_idle() -> None:
+    """A step of 5 seconds, and 3 to sum it up: four chunks for each of two rows keep eight processors busy."""
+    walk = TorchStep(1, 1)
+    work = StepWork(walk, None, walk, (4, 0), summed=2)
+    rates = RATE._replace(native_step=1.0, native_vector=1.0, native_call=0.0)
+    expected = expected_seconds([work], rates, steps=100, rows=2, threads=8, processors=8)
+    assert expected.chunks == (4,)
+    assert expected.native == pytest.approx(100 * 2 * (5 + 3) / 8)
+    assert expected_seconds([work], rates, 100, 2, 8, 3).chunks == (1,)  # there is one row for each two processors
+    assert expected_seconds([work._replace(summed=None)], rates, 100, 2, 8, 8).chunks == (1,)
 
 
 def test_what_there_is_not_takes_forever() -> None:
     expected = expected_seconds([StepWork(TorchStep(1, 1), None, TorchStep(0, 0), None)], RATE, 10, 1, 1)
-    assert expected.sequential < math.inf and expected[1:] == (math.inf, math.inf)
+    assert expected.sequential < math.inf and expected[1:] == (math.inf, math.inf, (1,))
 
 
 @pytest.mark.parametrize(

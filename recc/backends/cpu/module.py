@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
-from recc.backends.cpu.source import lower, print_source, size_macros
+from recc.backends.cpu.source import Summaries, lower, print_source, size_macros
 from recc.ir.kernel import ROWS
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.cost import NativeCost
@@ -27,6 +29,7 @@ class NativeText:
     outer: tuple[int, ...] = ()
     kept: tuple[tuple[Size, ...], ...] = ()  # the axes of what the replay keeps of a row's step
     missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # forwards and backwards: fixed points and their rounds
+    shared: bool = False  # whether time can be shared out
 
     @property
     def literal(self) -> str:
@@ -34,11 +37,18 @@ class NativeText:
         return f'NATIVE = r"""\n{self.source}"""'
 
 
-def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence, backend: str) -> NativeText:
-    """The C text of a recurrence, from its guarded primal and adjoint; none for the backend "torch"."""
+def print_native(
+    recurrence: Recurrence,
+    primal: Recurrence,
+    adjoint: Recurrence,
+    backend: str,
+    summaries: Summaries = ((), ()),
+) -> NativeText:
+    """The C text of a recurrence, from its guarded primal and adjoint, and the summaries of both's scans, if they have
+    scans; none for the backend "torch"."""
     if backend == "torch":
         return NativeText("", (), "it was compiled with `--backend torch`")
-    kernels = lower(primal, adjoint)
+    kernels = lower(primal, adjoint, summaries)
     text = print_source(primal, kernels)
     costs = native_costs(primal, kernels)
     divisible = divisible_size(primal, axis_ranks(primal))
@@ -51,12 +61,20 @@ def print_native(recurrence: Recurrence, primal: Recurrence, adjoint: Recurrence
         tuple((f"`{item.unknown}` of {recurrence.name}", item.rounds) for item in kernel.missed)
         for kernel in (kernels.primal, kernels.adjoint)
     )
-    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept, missed)
+    shared = bool(kernels.summaries[0])
+    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept, missed, shared)
 
 
 def native_costs(primal: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:
     """What a step costs forwards, and backwards with the states that are computed again."""
-    backward = kernel_cost(kernels.adjoint, primal.state_names)
+    near = primal.state_names
+    forward, backward = kernel_cost(kernels.primal), kernel_cost(kernels.adjoint, near)
+    replay = kernel_cost(kernels.replay)
     if kernels.reads_states:
-        backward = backward + kernel_cost(kernels.replay)
-    return kernel_cost(kernels.primal), backward
+        backward = backward + replay
+    if not kernels.summaries[0]:
+        return forward, backward
+    first, second = (reduce(add, (kernel_cost(item.kernel) for item in part)) for part in kernels.summaries)
+    if any(item.reads_states for item in kernels.summaries[1]):
+        second = second + replay
+    return replace(forward, summed=first.vectors), replace(backward, summed=second.vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -12,17 +13,23 @@ from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
 from recc.ir.kernel import ROWS
 from recc.ir.nodes import Axis, Recurrence
 from recc.passes.lower_kernel_loops import loop_name
-from recc.passes.lower_passes import Kernels, axis_ranks, block_ranks, lower_passes
+from recc.passes.lower_passes import Kernels, axis_ranks, block_ranks, lower_passes, lower_summaries
 
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
 
 
-def lower(primal: Recurrence, adjoint: Recurrence) -> Kernels:
-    """The kernels of a recurrence."""
+Summaries = tuple[tuple[Recurrence, ...], tuple[Recurrence, ...]]
+
+
+def lower(primal: Recurrence, adjoint: Recurrence, summaries: Summaries = ((), ())) -> Kernels:
+    """The kernels of a recurrence, and those of the `summaries` of its scan and its adjoint's, so that time can be
+    shared out; rows that are walked side by side keep threads busy without."""
     ranks = block_ranks(primal)
-    block = ranks is not None
-    ranks = axis_ranks(primal) if ranks is None else ranks
-    return lower_passes(primal, adjoint, ranks, block=block)
+    if ranks is not None:
+        return lower_passes(primal, adjoint, ranks, block=True)
+    ranks = axis_ranks(primal)
+    kernels = lower_passes(primal, adjoint, ranks)
+    return replace(kernels, summaries=lower_summaries(primal, ranks, summaries)) if all(summaries) else kernels
 
 
 def print_source(primal: Recurrence, kernels: Kernels) -> str:
@@ -48,8 +55,24 @@ def print_source(primal: Recurrence, kernels: Kernels) -> str:
     parts += [walk.memory(), forward.before(), forward.step(), walk.text()]
     parts += [replay.memory(), replay.before(), replay.step()] if replays else []
     parts += [back.memory(), backward.before(), backward.step(), back.text()]
+    parts += _summaries(kernels, replay, names, used)
     constants = f"enum {{ {', '.join(f'{names(size)} = SIZE_{names(size)}' for size in sizes)} }};" if sizes else ""
     return "\n\n".join(part for part in (INCLUDES, *_prelude(used), constants, *parts) if part) + "\n"
+
+
+def _summaries(kernels: Kernels, replay: StepPrinter, names: Names, used: set[str]) -> list[str]:
+    """Walks like those of the recurrence and its adjoint that sum stretches of time up, built where they are called."""
+    parts: list[str] = []
+    for number, item in enumerate(kernels.summaries[0]):
+        step = StepPrinter(item.kernel, f"summary_{number}", names, used)
+        walk = Forward(step, names, entries=False)
+        parts += [walk.memory(), step.before(), step.step(), walk.text()]
+    for number, item in enumerate(kernels.summaries[1]):
+        step = StepPrinter(item.kernel, f"adjoint_summary_{number}", names, used)
+        back = Backward(replay, step, names, item.reads_states)
+        parts += [back.memory(), step.before(), step.step(), back.text()]
+    about = "/* Summaries of stretches of time, by which few rows are shared out among many threads. */"
+    return ["#ifdef TIME_SHARED", about, *parts, "#endif"] if parts else []
 
 
 def _symbols(recurrence: Recurrence) -> list[str]:

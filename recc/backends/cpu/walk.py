@@ -27,7 +27,7 @@ def _groups(listed: tuple[tuple[tuple[Port, ...], str, str], ...], names: Names)
     return groups, count
 
 
-def forward_tensors(kernel: Kernel, names: Names) -> tuple[list[list[Tensor]], int]:
+def forward_tensors(kernel: Kernel, names: Names, entries: bool = True) -> tuple[list[list[Tensor]], int]:
     """What `forward` is given, in groups, and how many tensors that is."""
     listed = (
         (kernel.inputs, "IN", "from"),
@@ -35,7 +35,7 @@ def forward_tensors(kernel: Kernel, names: Names) -> tuple[list[list[Tensor]], i
         (kernel.states, "", "from"),
         (kernel.outputs, "OUT", "to"),
         (kernel.states, "", "to"),
-        (kernel.states, "", "entry"),
+        (kernel.states if entries else (), "", "entry"),
     )
     return _groups(listed, names)
 
@@ -57,13 +57,14 @@ def backward_tensors(kernel: Kernel, primal: Kernel, names: Names) -> tuple[list
 
 
 class Forward:
-    """`forward`: data are inputs, params, initial states, outputs, final states, entry states (or none), the bounds
-    of packed sequences and their first tiles (or none), and what each row missed, if it has fixed points."""
+    """A walk forwards, named after the step: data are inputs, params, initial states, outputs, final states, entry
+    states (or none), the bounds of packed sequences and their first tiles (or none), and what each row missed, if it
+    has fixed points. It may have no place for `entries`."""
 
-    def __init__(self, step: StepPrinter, names: Names):
+    def __init__(self, step: StepPrinter, names: Names, entries: bool = True):
         self._driver = Driver(step, names)
         self._step, self._names = step, names
-        groups, self._bounds = forward_tensors(step.kernel, names)
+        groups, self._bounds = forward_tensors(step.kernel, names, entries)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
 
     def memory(self) -> str:
@@ -72,8 +73,8 @@ class Forward:
     def text(self) -> str:
         driver = self._driver
         lines = [
-            HEAD.format(name="forward"),
-            *_opening(self._bounds, ("struct forward_memory *const m = allocate(sizeof *m);",), ("m",)),
+            HEAD.format(name=self._step.prefix),
+            *_opening(self._bounds, (f"struct {self._step.prefix}_memory *const m = allocate(sizeof *m);",), ("m",)),
         ]
         lines += [driver.declare(tensor, "begin") for tensor in self._x]
         lines += [driver.declare(tensor, "0") for tensor in (*self._w, *self._s)]
@@ -86,7 +87,7 @@ class Forward:
             lines.append(driver.call("before", given_params(driver, self._w), 2))
         lines += [f"{INDENT * 2}for (int64_t n = 0; n < count; n++) {{"]
         lines += [f"{INDENT * 3}const int64_t t = shape[REVERSE] ? count - 1 - n : n;"]
-        lines += self._save_entry()
+        lines += self._save_entry() if self._entry else []
         for tensor in (*self._x, *self._y):
             lines += driver.fetch(tensor, 3, write=tensor in self._y)
         for tensor in self._x:
@@ -113,9 +114,9 @@ class Forward:
 
 
 class Backward:
-    """`backward`: data are inputs, params, entry states, cotangents of outputs and of final states, cotangents of
-    inputs, params (one a row) and initial states, the bounds of packed sequences and their first tiles (or none), and
-    what each row missed, if it has fixed points."""
+    """A walk back, named after the step: data are inputs, params, entry states, cotangents of outputs and of final
+    states, cotangents of inputs, params (one a row) and initial states, the bounds of packed sequences and their first
+    tiles (or none), and what each row missed, if it has fixed points."""
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names, replays: bool):
         self._step, self._replay, self._replays, self._names = step, replay, replays, names
@@ -138,13 +139,13 @@ class Backward:
 
     def text(self) -> str:
         driver = self._driver
-        made = ["struct backward_memory *const m = allocate(sizeof *m);"]
+        made = [f"struct {self._step.prefix}_memory *const m = allocate(sizeof *m);"]
         held = ["m"]
         if self._replays:
             made += ["struct replay_memory *const replay = allocate(sizeof *replay);"]
             made += ["struct states *const path = allocate((size_t)(shape[TILE_STEPS] + 1) * sizeof *path);"]
             held += ["replay", "path"]
-        lines = [HEAD.format(name="backward"), *_opening(self._bounds, tuple(made), tuple(held))]
+        lines = [HEAD.format(name=self._step.prefix), *_opening(self._bounds, tuple(made), tuple(held))]
         lines += [driver.declare(tensor, "begin") for tensor in (*self._x, *self._g)]
         lines += [driver.declare(tensor, "0") for tensor in (*self._w, *self._final)]
         lines += [driver.declare(tensor, "begin", False) for tensor in self._dx]
@@ -196,7 +197,7 @@ class Backward:
 
     def _kept_of(self, kernel: Kernel, at: str) -> list[str]:
         """What the replay kept, as a kernel's step is given it."""
-        own = dict(zip(kernel.kept, self._replay.kernel.kept, strict=True))
+        own = dict(zip(kernel.kept, self._replay.kernel.kept, strict=True)) if kernel.kept else {}
         return [self._on_path(self._replay.kernel.array(own[name]), at) for name in kept_arrays(kernel)]
 
     def _replayed(self) -> list[str]:

@@ -12,8 +12,9 @@ from recc.runtime.costs import Rates, StepWork, TorchStep
 def step_work(cost: PassCost, sizes: Mapping[str, int]) -> StepWork:
     """The work of one step at given sizes."""
     native = cost.native and (value_at(cost.native.vectors, sizes), value_at(cost.native.bytes, sizes))
+    summed = None if cost.native is None or cost.native.summed is None else value_at(cost.native.summed, sizes)
     scanned = cost.scanned and torch_step(cost.scanned, sizes)
-    return StepWork(torch_step(cost.walked, sizes), scanned, torch_step(cost.ahead, sizes), native)
+    return StepWork(torch_step(cost.walked, sizes), scanned, torch_step(cost.ahead, sizes), native, summed)
 
 
 def torch_step(cost: Cost, sizes: Mapping[str, int]) -> TorchStep:
@@ -21,7 +22,7 @@ def torch_step(cost: Cost, sizes: Mapping[str, int]) -> TorchStep:
 
 
 def print_estimate(passes: tuple[PassCost, PassCost], fixed: Mapping[str, int]) -> str:
-    """`estimate(sizes, steps, rows, threads, training)`, from the costs of the forward and of the backward pass.
+    """`estimate(sizes, steps, rows, threads, training, processors)`, from the costs of both passes.
 
     `fixed` are the sizes that are known."""
     sizes: dict[str, None] = {}
@@ -34,14 +35,14 @@ def print_estimate(passes: tuple[PassCost, PassCost], fixed: Mapping[str, int]) 
         lines += [f"    {name} = StepWork(", *(f"        {text}," for text in _work(cost)), "    )"]
     return "\n".join(
         [
-            "def estimate(sizes, steps, rows, threads=1, training=False):",
+            "def estimate(sizes, steps, rows, threads=1, training=False, processors=1):",
             '    """Seconds that torch takes step by step and by a scan, and that native code takes."""',
             *lines,
             "    passes = (forward, backward) if training else (forward,)",
             "    rates = Rates(",
             *(f"        {name}={rate}," for name, rate in zip(Rates._fields, RATES, strict=True)),
             "    )",
-            "    return expected_seconds(passes, rates, steps, rows, threads)",
+            "    return expected_seconds(passes, rates, steps, rows, threads, processors)",
         ]
     )
 
@@ -50,13 +51,14 @@ def _polynomials(cost: PassCost) -> list[Polynomial]:
     found = [
         part for item in (cost.walked, cost.scanned, cost.ahead) if item for part in (item.elements, item.products)
     ]
-    return found + ([cost.native.vectors, cost.native.bytes] if cost.native else [])
+    return found + ([cost.native.vectors, cost.native.bytes, cost.native.summed or ()] if cost.native else [])
 
 
 def _work(cost: PassCost) -> list[str]:
     native = f"({_terms(cost.native.vectors)}, {_terms(cost.native.bytes)})" if cost.native else "None"
     scanned = _torch_step(cost.scanned) if cost.scanned else "None"
-    return [_torch_step(cost.walked), scanned, _torch_step(cost.ahead), native]
+    summed = [_terms(cost.native.summed)] if cost.native and cost.native.summed is not None else []
+    return [_torch_step(cost.walked), scanned, _torch_step(cost.ahead), native, *summed]
 
 
 def _torch_step(cost: Cost) -> str:

@@ -14,32 +14,36 @@ NATIVE = (
     "native_build", "native_cut", "native_plan",
     "native_memory", "native_threads", "native", "native_solve", "native_step",
 )  # fmt: skip
+SHARED_TIME = ("native_chunks",)
 FIXED_POINTS = ("fixed_point",)
 
 
-@lru_cache(maxsize=8)
 def runtime_source(modules: tuple[str, ...] = MODULES) -> tuple[str, frozenset[str], frozenset[str]]:
     """The code of modules of the runtime without imports, the import lines they need, and the names they define."""
-    bodies, imports, defined = [], set(), set()
-    for name in modules:
-        text = files("recc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8")
-        tree = ast.parse(text)
-        lines = text.splitlines()
-        dropped: set[int] = set()
-        for node in tree.body:
-            span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                dropped |= set(span)
-                if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("recc")):
-                    imports.add(ast.unparse(node))
-            elif node is tree.body[0] and isinstance(node, ast.Expr):
-                dropped |= set(span)
-            else:
-                defined |= _names(node)
-        heading = (ast.get_docstring(tree) or "").splitlines()[0]
-        code = "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped).strip("\n")
-        bodies.append(f"# --- {heading.rstrip('.')} ---\n\n\n{code}")
-    return "\n\n\n".join(bodies), frozenset(imports), frozenset(defined)
+    bodies, imports, defined = zip(*(_module_source(name) for name in modules), strict=True)
+    return "\n\n\n".join(bodies), frozenset().union(*imports), frozenset().union(*defined)
+
+
+@lru_cache(maxsize=64)
+def _module_source(name: str) -> tuple[str, frozenset[str], frozenset[str]]:
+    """What `runtime_source` returns, of one module."""
+    text = files("recc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    imports, defined = set[str](), set[str]()
+    dropped: set[int] = set()
+    for node in tree.body:
+        span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            dropped |= set(span)
+            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("recc")):
+                imports.add(ast.unparse(node))
+        elif node is tree.body[0] and isinstance(node, ast.Expr):
+            dropped |= set(span)
+        else:
+            defined |= _names(node)
+    heading = (ast.get_docstring(tree) or "").splitlines()[0]
+    code = "\n".join(line for number, line in enumerate(text.splitlines(), 1) if number not in dropped).strip("\n")
+    return f"# --- {heading.rstrip('.')} ---\n\n\n{code}", frozenset(imports), frozenset(defined)
 
 
 def merged_imports(lines: frozenset[str]) -> str:

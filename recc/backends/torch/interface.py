@@ -95,6 +95,7 @@ def _spec(
         more += f", blocks=True, outer={native.outer!r}" if native.blocks else ""
         more += f", kept={native.kept!r}" if native.kept else ""
         more += f", missed={native.missed!r}, report=report_missed" if any(native.missed) else ""
+        more += ", sharing=SHARING" if native.shared else ""
         rest.append(f"    native=Native(NATIVE, {native.sizes!r}, {functions}{more}),")
     elif native.reason:
         rest.append(f"    no_native={_literal(native.reason)},")

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from recc.backends.torch.inlining import (
     FIXED_POINTS,
     MODULES,
     NATIVE,
+    SHARED_TIME,
     bound_names,
     merged_imports,
     runtime_source,
@@ -52,12 +54,13 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     """The text of a standalone module that exports the recurrence under its name.
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
-    _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + FIXED_POINTS)
+    _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + SHARED_TIME + FIXED_POINTS)
     _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
     printed = _printed(recurrence, analysis, choices.backend)
     native, context, fixpoints = printed.native, printed.context, printed.fixpoints
     tangents = tangent(recurrence)
-    linear = _program(guard(tangents), "tangent", printed, analyse(tangents) if printed.scanned else None)
+    proved = analyse(tangents) if printed.scanned else None
+    linear = print_program(guard(tangents), proved, "tangent", printed.shapes, context)
     programs = {**printed.programs, "tangent": linear}
     promises = _promises(recurrence, context)
     equations = [_section(title, programs[name].text) for name, title in PARTS]
@@ -70,6 +73,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
         steps = "\n\n\n".join(fixpoints.functions.values())
         helpers.append(_section("Fixed points: what is repeated until it stays as it is", steps))
     wanted = MODULES + FIXED_POINTS * bool(fixpoints.functions) + NATIVE * bool(native.source)
+    wanted += SHARED_TIME * native.shared
     wanted += CONVOLUTION * programs["primal"].convolved
     source, imports, _ = runtime_source(wanted)
     interface = print_interface(recurrence, programs, choices, native)
@@ -102,15 +106,14 @@ def _printed(recurrence: Recurrence, analysis: Analysis, backend: str) -> _Print
     context = replace(context, solved=fixpoints)
     scanned = is_scannable(analysis)
     primal, derivative = guard(recurrence), guard(adjoint(recurrence))
-    native = print_native(recurrence, primal, derivative, backend)
-    printed = _Printed(context, fixpoints, shapes, scanned, {}, native)
-    printed.programs["primal"] = _program(primal, "primal", printed, analysis if scanned else None)
-    printed.programs["adjoint"] = _program(derivative, "adjoint", printed, analyse(derivative) if scanned else None)
-    return printed
-
-
-def _program(recurrence: Recurrence, prefix: str, printed: _Printed, proved: Analysis | None) -> PrintedProgram:
-    return print_program(recurrence, proved, prefix, printed.shapes, printed.context, convolved=prefix == "primal")
+    known = partial(print_program, shapes=shapes, context=context)
+    programs = {
+        "primal": known(primal, analysis if scanned else None, "primal", convolved=True),
+        "adjoint": known(derivative, analyse(derivative) if scanned else None, "adjoint"),
+    }
+    summaries = programs["primal"].summaries, programs["adjoint"].summaries
+    native = print_native(recurrence, primal, derivative, backend, summaries)
+    return _Printed(context, fixpoints, shapes, scanned, programs, native)
 
 
 def expected_costs(recurrence: Recurrence, analysis: Analysis) -> tuple[PassCost, PassCost]:

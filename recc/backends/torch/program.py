@@ -15,7 +15,7 @@ from recc.passes.analyse import Analysis
 from recc.passes.cost import PassCost, cost_of
 from recc.passes.hoist import hoist
 from recc.passes.lower_convolution import ConvolutionPlan, lower_convolution
-from recc.passes.lower_scan import LevelPlan, lower_scan
+from recc.passes.lower_scan import LevelPlan, lower_scan, with_definitions
 from recc.passes.order_axes import order_axes
 from recc.passes.schedule import Schedule, Shapes, schedule
 
@@ -24,12 +24,14 @@ from recc.passes.schedule import Schedule, Shapes, schedule
 class PrintedProgram:
     """The functions' text, the expression that makes the `Program` of them, and what a pass costs in torch.
 
-    `convolved` says whether what convolutions need is among it."""
+    `convolved` says whether what convolutions need is among it. `summaries` are the levels of a scan as recurrences of
+    their own, whose states are the level's earlier states, transition and offset."""
 
     text: str
     value: str
     cost: PassCost
     convolved: bool = False
+    summaries: tuple[Recurrence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def print_program(
         texts.append(render_response(response[0], convolution, crossing.prepared, crossing.constants, prefix))
         solved = convolution_value(convolution, crossing.prepared, prefix)
     value = _program_value(prefix, values, crossing, solved)
-    return PrintedProgram("\n\n\n".join(texts), value, _cost(plan, levels), convolution is not None)
+    early = plan.constants + plan.prepare
+    summaries = tuple(with_definitions(level.compose, plan.recurrence, early) for level in levels)
+    return PrintedProgram("\n\n\n".join(texts), value, _cost(plan, levels), convolution is not None, summaries)
 
 
 def _program_value(prefix: str, levels: list[str], crossing: Crossing, convolution: str) -> str:
