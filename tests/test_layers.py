@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "ir": {"diagnostics"},
     "structures": CORE,
     "passes": PASSES,
-    "frontend": CORE | {"passes"},
+    "frontend": CORE | {"passes", "cache"},
     "backends": PASSES | {"passes", "runtime"},
     "explanation": CORE | {"passes"},
     "expectation": COMPILER,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import sys
 import threading
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
+from recc import cache
 from recc.diagnostics import Findings, Source, Span
 from recc.frontend import syntax
 from recc.frontend.blocks import FileBuilder, check_returns
@@ -98,14 +102,29 @@ def _decode(data: bytes, path: str, findings: Findings) -> str:
 
 @functools.cache
 def _parser() -> Any:
-    from lark import Lark
+    """The parser; its tables, which take longer to make than most texts to compile, are kept beside emitted modules."""
+    from lark import Lark, __version__
     from lark.indenter import PythonIndenter
 
     grammar = resources.files("recc.frontend").joinpath("grammar.lark").read_text(encoding="utf-8")
-    starts = ["start", "annotation"]
-    return Lark(
-        grammar, parser="lalr", lexer="contextual", start=starts, postlex=PythonIndenter(), propagate_positions=True
+    known = hashlib.sha256(f"{grammar}{__version__}{sys.version_info[:2]}".encode()).hexdigest()[:32]
+    tables = cache.directory() / f"grammar_{known}.tables"
+    made = tables if tables.exists() else tables.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        tables.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parser = Lark(
+        grammar,
+        parser="lalr",
+        lexer="contextual",
+        start=["start", "annotation"],
+        postlex=PythonIndenter(),
+        propagate_positions=True,
+        cache=str(made),
     )
+    if made != tables:
+        with suppress(OSError):
+            os.replace(made, tables)  # whole or not at all, whoever else is at it
+    return parser
 
 
 def _parse(text: str, rule: str) -> Tree:

@@ -112,7 +112,8 @@ def pays(spec: Spec, bound: Bound, choice: Choice) -> bool:
         return False
     packed = choice.bounds is not None
     steps, rows = -(-bound.steps // max(1, bound.rows)) if packed else bound.steps, bound.rows * prod(bound.lanes)
-    expected = spec.cost(bound.sizes, steps, rows, torch.get_num_threads(), choice.training, processors())
+    idle = processors() if choice.method == "auto" else 1
+    expected = spec.cost(bound.sizes, steps, rows, torch.get_num_threads(), choice.training, idle)
     return cheapest(expected, choice.method, choice.decoding) == "native"
 
 
@@ -190,7 +191,7 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
     block = block_rows(bound.rows, bound.w) if spec.native.blocks else 0
     plan = NativeCall(spec, None, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
-    if spec.native.sharing and not choice.decoding:
+    if spec.native.sharing and choice.method == "auto" and not choice.decoding:
         plan = replace(plan, chunks=spec.native.sharing[0](plan))
     plan = replace(plan, library=native_library(spec, bound, any(plan.chunks)))
     return replace(plan, past=past_bytes(plan))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recc
@@ -60,7 +60,7 @@ def test_against_the_interpreter(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     subject = _prepare(front(path).recurrences[0], path, None, SHORT)
     (caller, cases), *_ = subject.parts
     taken = share_out(caller._function, monkeypatch)
-    errors = [caller.errors(case, "sequential", torch.float64, "cpu") for case in cases]
+    errors = [caller.errors(case, "auto", torch.float64, "cpu") for case in cases]
     assert any(taken[::2]) and any(taken[1::2])
     assert max(error.value for error in errors) < 1e-11 and max(error.gradient for error in errors) < 1e-11
 
@@ -154,6 +154,15 @@ def test_results_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(torch.equal(x, y) for other in found[1:] for x, y in zip(found[0], other, strict=True))
 
 
+def test_steps_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the method `sequential` gets it: no chunks, and the rounding of steps."""
+    function = recc.load(SPECS / "gated_deltanet.rec")
+    want = function(*delta_arguments(300, torch.float32), method="sequential", backend="cpu")[0]
+    taken = share_out(function, monkeypatch)
+    got = function(*delta_arguments(300, torch.float32), method="sequential", backend="cpu")[0]
+    assert not taken and torch.equal(got, want)
+
+
 def test_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     function = recc.load(SPECS / "gated_deltanet.rec")
     arguments = delta_arguments(300, torch.bfloat16)
@@ -191,6 +200,7 @@ def test_summaries_matter(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any((x - y).abs().max() > 1e-3 for x, y in zip(got, want, strict=True))
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=6), st.integers(2, 20), st.integers(1, 64))
 def test_chunks_tile_their_sequences(lengths: list[int], count: int, tile: int) -> None:
     chunks = chunks_of(lengths, count, tile)
