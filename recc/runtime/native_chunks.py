@@ -7,6 +7,7 @@ how many chunks, follows from shapes and the machine, so that results do not dep
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from recc.runtime.native import cotangent, in_memory, invoke, walk_backward, walk_forward
 from recc.runtime.native_plan import NativeCall
 from recc.runtime.native_threads import processors
-from recc.runtime.program import Program
+from recc.runtime.program import Port, Program
 from recc.runtime.tiles import Tensors, fit, spread
 
 
@@ -72,18 +73,14 @@ def forward_in_chunks(
     """What `walk_forward` returns."""
     chunks = plan.chunks[0]
     inner, signature = chunks.inner(plan), plan.spec.signature
-    x = tuple(in_memory(end_to_end(plan, t), p, plan.dtype) for t, p in zip(x, signature.inputs, strict=True))
-    w = each_chunk(chunks, w)
-
-    def sum_up(number: int, begun: Tensors) -> Tensors:
-        ends = tuple(torch.empty_like(t) for t in begun)
-        invoke(
-            inner, f"summary_{number}", [(x, True), (flat_params(inner, w), False), (begun, False), (ends, False)], None
-        )
-        return ends
-
-    starts = states_between(chunks, plan.spec.primal, w, s, sum_up, plan.reverse)
-    outputs, finals, entries = walk_forward(inner, x, w, starts, keep)
+    flat = in_line(plan, x, signature.inputs)
+    each = each_chunk(chunks, w)
+    groups = [(flat, True), (laid_out(each, signature.params, plan.dtype), False)]
+    sum_up = partial(summaries, inner, "summary", groups)
+    starts = states_between(chunks, plan.spec.primal, each, s, sum_up, plan.reverse)
+    if starts is None:
+        return walk_forward(plan, x, w, s, keep)
+    outputs, finals, entries = walk_forward(inner, flat, each, starts, keep)
     last = [order[-1] for order in chunks.orders(plan.reverse)]
     return (
         tuple(apart(plan, t, plan.over_time()) for t in outputs),
@@ -98,9 +95,8 @@ def backward_in_chunks(
     """What `walk_backward` returns."""
     chunks = plan.chunks[1]
     inner, of, dtype = chunks.inner(plan), plan.spec.signature, plan.dtype
-    flat = tuple(in_memory(end_to_end(plan, t), p, dtype) for t, p in zip(x, of.inputs, strict=True))
+    flat, began = in_line(plan, x, of.inputs), in_line(plan, entries, of.states)
     each = each_chunk(chunks, w)
-    entries = tuple(in_memory(end_to_end(plan, t), p, dtype) for t, p in zip(entries, of.states, strict=True))
     g_out = [
         cotangent(None if g is None else end_to_end(plan, g), p, inner.shape(p, inner.over_time()), kind)
         for g, p in zip(grads, of.outputs, strict=False)
@@ -111,20 +107,25 @@ def backward_in_chunks(
         for g, p in zip(grads[len(g_out) :], of.states, strict=True)
     )
 
-    def sum_up(number: int, begun: Tensors) -> Tensors:
-        ends = tuple(torch.empty_like(t) for t in begun)
-        groups = [(flat, True), (flat_params(inner, each), False), (entries, True), (g_out, True)]
-        invoke(inner, f"adjoint_summary_{number}", [*groups, (begun, False), (ends, False)], None)
-        return ends
-
+    groups = [(flat, True), (laid_out(each, of.params, dtype), False), (began, True), (g_out, True)]
+    sum_up = partial(summaries, inner, "adjoint_summary", groups)
     ends = states_between(chunks, plan.spec.adjoint, each, g_final, sum_up, not plan.reverse)
-    d_x, d_w, d_s = walk_backward(inner, flat, each, entries, (*g_out, *ends))
+    if ends is None:
+        return walk_backward(plan, x, w, entries, grads)
+    d_x, d_w, d_s = walk_backward(inner, flat, each, began, (*g_out, *ends))
     first = [order[0] for order in chunks.orders(plan.reverse)]
     return (
         tuple(fit(apart(plan, d, plan.over_time()), t.shape, t.dtype) for d, t in zip(d_x, x, strict=True)),
         tuple(each_sequence(chunks, d, t) for d, t in zip(d_w, w, strict=True)),
         tuple(d[first] for d in d_s),
     )
+
+
+def summaries(plan: NativeCall, name: str, groups: Sequence[Any], number: int, begun: Tensors) -> Tensors:
+    """The summaries of a level for all chunks, from those of no step at all."""
+    ends = tuple(torch.empty_like(t) for t in begun)
+    invoke(plan, f"{name}_{number}", [*groups, (begun, False), (ends, False)], None)
+    return ends
 
 
 def states_between(
@@ -134,8 +135,10 @@ def states_between(
     s: Tensors,
     sum_up: Callable[[int, Tensors], Tensors],
     back: bool,
-) -> Tensors:
-    """The states that each chunk begins with, `(chunks, 1, ...)`, from those that the sequences begin with.
+) -> Tensors | None:
+    """The states that each chunk begins with, `(chunks, 1, ...)`, from those that the sequences begin with; None where
+    they are not finite: what a long chunk does to any state may be beyond all numbers when what it does to this one is
+    not.
 
     `sum_up` takes the summaries of a level from those of no step at all to those of the chunks."""
     c, sequences = program.constants(w), chunks.sequences()
@@ -149,9 +152,21 @@ def states_between(
             for chunk, after in zip(order, order[1:], strict=False):
                 own = tuple(t[chunk].unsqueeze(0) for t in ends)
                 now = spread(level.advance(own[: len(A)], own[len(A) :], now), full)
+                if not all(state.isfinite().all() for state in now):
+                    return None
                 for i, state in zip(level.states, now, strict=True):
                     starts[i][after] = state[0]
     return tuple(starts)
+
+
+def laid_out(tensors: Sequence[Tensor], ports: Sequence[Port], dtype: torch.dtype) -> Tensors:
+    """Tensors whose features lie as C reads them."""
+    return tuple(in_memory(t, p, dtype) for t, p in zip(tensors, ports, strict=True))
+
+
+def in_line(plan: NativeCall, tensors: Sequence[Tensor], ports: Sequence[Port]) -> Tensors:
+    """What there is of each step, or each tile, of all sequences one after the other."""
+    return laid_out([end_to_end(plan, t) for t in tensors], ports, plan.dtype)
 
 
 def end_to_end(plan: NativeCall, tensor: Tensor) -> Tensor:
@@ -169,10 +184,6 @@ def apart(plan: NativeCall, tensor: Tensor, leading: tuple[int, int]) -> Tensor:
 def each_chunk(chunks: Chunks, w: Tensors) -> Tensors:
     """Params of each chunk, where sequences have their own."""
     return tuple(t[chunks.sequences()] if t.shape[0] > 1 else t for t in w)
-
-
-def flat_params(plan: NativeCall, w: Tensors) -> Tensors:
-    return tuple(in_memory(t, p, plan.dtype) for t, p in zip(w, plan.spec.signature.params, strict=True))
 
 
 def each_sequence(chunks: Chunks, d: Tensor, like: Tensor) -> Tensor:

@@ -163,6 +163,17 @@ def test_steps_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not taken and torch.equal(got, want)
 
 
+def test_a_summary_beyond_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a chunk's transition overflows and its states do not, steps are walked one after the other."""
+    function = recc.load("recurrence growing:\n    input  x, a\n    state  h\n    h = a * h + x\n    output h\n")
+    x, a = torch.zeros(1, 4000), torch.full((1, 4000), 1.5)
+    x[0, -3] = 1
+    want = function(x, a, method="sequential", backend="torch")[0]
+    taken = share_out(function, monkeypatch)
+    torch.testing.assert_close(function(x, a, backend="cpu")[0], want, rtol=1e-6, atol=0)
+    assert all(taken) and want[0, -1] == 2.25
+
+
 def test_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     function = recc.load(SPECS / "gated_deltanet.rec")
     arguments = delta_arguments(300, torch.bfloat16)
