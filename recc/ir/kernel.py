@@ -18,7 +18,7 @@ from recc.ir.nodes import Size
 LoopKind = Literal["plain", "vector", "lanes"]
 Combine = Literal["set", "sum", "max", "min", "any"]
 Storage = Literal[
-    "input", "param", "state", "next", "kept", "given", "local", "missed", "output", "total", "lanes", "scalar"
+    "input", "param", "state", "next", "kept", "given", "ahead", "local", "missed", "output", "total", "lanes", "scalar"
 ]
 ScalarKind = Literal["real", "bool"]
 
@@ -273,7 +273,11 @@ class Kernel:
 
     `step` reads inputs, params and states, and writes outputs, the states (in place, unless `separate`: then to
     arrays of storage "next") and adds to totals. What `outers` say is added to totals after the steps of a tile.
-    What one kernel has `kept`, arrays of that storage, another one is "given"."""
+    What one kernel has `kept`, arrays of that storage, another one is "given".
+
+    Of a block, `ahead` computes what needs not wait for the states, for all rows and steps of a stretch: arrays of its
+    own that the step is given under their names, as arrays of storage "ahead". `behind` computes outputs that the step
+    does not write, after a stretch; its arrays of storage "input" are values of the steps, under their names there."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -289,6 +293,8 @@ class Kernel:
     outers: tuple[Outer, ...] = ()
     kept: tuple[str, ...] = ()
     missed: tuple[Missed, ...] = ()
+    ahead: Kernel | None = None
+    behind: Kernel | None = None
 
     def array(self, name: str) -> Array:
         return next(array for array in self.arrays if array.name == name)

@@ -42,6 +42,8 @@ def kernel_cost(kernel: Kernel, near: tuple[str, ...] = ()) -> NativeCost:
     for outer in kernel.outers:
         *rest, columns = kernel.array(outer.total).sizes
         _add(counts, (*rest, Vectors(columns)), 1)
+    for stretch in (kernel.ahead, kernel.behind):
+        _count(() if stretch is None else stretch.step, (), counts)
     timed = [port for port in (*kernel.inputs, *kernel.outputs) if port.name not in near]
     return NativeCost(_polynomial(counts), _bytes(timed))
 

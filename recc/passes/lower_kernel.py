@@ -61,6 +61,8 @@ class Lowering:
         self._flat, self._fixed = self.block.recurrence, self.block.fixed
         self._namer = Namer(used_names(self._flat) | {name for task in self.tasks for name in task.targets})
         self._orders = self._find_orders()
+        self._outputs = self._flat.outputs
+        self._exported: frozenset[str] = frozenset()  # what is read of a step's memory from outside of it
         self.kept: tuple[str, ...] = ()
         self._given: list[Let] = []
         self._missed: list[Missed] = []
@@ -86,8 +88,10 @@ class Lowering:
         """Values that another kernel has kept are not computed by this one."""
         made = {let.name: let for let in self._flat.lets}
         self.kept, self._given = tuple(known), [made[name] for name in known]
-        self.block = without(self.block, known)
-        self._flat = self.block.recurrence
+        self._replace(without(self.block, known))
+
+    def _replace(self, block: Block) -> None:
+        self.block, self._flat = block, block.recurrence
 
     def kernel(self) -> Kernel:
         flat = self._flat
@@ -98,7 +102,7 @@ class Lowering:
         kept = {let.name for let in early if let.name in read}
         factors = {name for item in self.block.outers for name in (item.x, item.y)}
         before_arrays, before = self._nests(early, [], kept, frozenset())
-        stored = factors.union(() if self._given else self.kept)
+        stored = factors.union(self._exported, () if self._given else self.kept)
         step_arrays, step = self._nests(late, [*self.tasks, *self._roots()], stored, frozenset())
         ports = self._ports
         return Kernel(
@@ -148,7 +152,7 @@ class Lowering:
                 name = self._namer(f"{state.name}_next")
                 targets["update", state.name] = name
                 self._orders[name] = self._orders[state.name]
-        for item in self._flat.outputs:
+        for item in self._outputs:
             targets["output", item.name] = self._namer(f"out_{item.name}")
         for item in self._flat.totals:
             name = targets["total", item.name] = self._namer(f"sum_{item.name}")
@@ -253,7 +257,7 @@ class Lowering:
 
     def _own_arrays(self) -> list[Array]:
         flat = self._flat
-        apart = {var.name for var in flat.inputs if self._is_block and var.name not in self._stored}
+        apart = self._apart()
         arrays = [Array(var.name, "input", self._lying(var), scattered=var.name in apart) for var in flat.inputs]
         arrays += [Array(var.name, "param", var.sizes) for var in flat.params]
         arrays += [Array(state.name, "state", self._lying(state.var)) for state in flat.states]
@@ -270,6 +274,10 @@ class Lowering:
         sums = [*flat.totals, *(item for item in self.flat.totals if item.name in outer)]
         named = {self._targets["total", out.name]: out.var for out in sums}
         return arrays + [Array(name, "total", self._lying(replace(var, name=name))) for name, var in named.items()]
+
+    def _apart(self) -> frozenset[str]:
+        """Inputs whose rows lie apart."""
+        return frozenset(var.name for var in self._flat.inputs if self._is_block and var.name not in self._stored)
 
     def _port(self, variables: Iterable[Var], role: str) -> tuple[Port, ...]:
         return tuple(self._one_port(var, role) for var in variables)

@@ -25,7 +25,7 @@ def shared_values(first: Block, second: Block) -> list[tuple[str, str]]:
     own, other = (_numbered(block.recurrence, numbers) for block in (first, second))
     dear = {own[let.name]: let.name for let in first.recurrence.lets if let.name not in first.fixed and _is_dear(let)}
     made = {let.name: let for let in second.recurrence.lets}
-    results = _read_beside(second).union(*(names(root) for root in roots(second.recurrence)))
+    results = read_beside(second).union(*(names(root) for root in roots(second.recurrence)))
     waiting, seen = sorted(results), set[str]()
     while waiting:
         name = waiting.pop()
@@ -46,11 +46,11 @@ def same_values(first: Block, second: Block) -> dict[str, str]:
 def without(block: Block, known: list[str]) -> Block:
     """A block whose definitions `known` are computed elsewhere."""
     rest = tuple(let for let in block.recurrence.lets if let.name not in known)
-    recurrence = drop_unused(replace(block.recurrence, lets=rest), _read_beside(block))
+    recurrence = drop_unused(replace(block.recurrence, lets=rest), read_beside(block))
     return replace(block, recurrence=recurrence, products=block.products - set(known))
 
 
-def _read_beside(block: Block) -> frozenset[str]:
+def read_beside(block: Block) -> frozenset[str]:
     """The names that are read by what is neither a definition nor a result."""
     return block.read | {name for item in block.outers for name in (item.x, item.y)}
 

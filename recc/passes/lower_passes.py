@@ -10,6 +10,7 @@ from recc.ir.nodes import Fixpoint, Let, Recurrence, Reduce, Size
 from recc.passes.lower_kernel import Lowering, Ranks
 from recc.passes.lower_kernel_rows import walks_blocks
 from recc.passes.lower_kernel_shared import reads_states, same_values, shared_values
+from recc.passes.lower_kernel_stretches import BlockLowering
 from recc.passes.tidy import flatten
 
 FEW = 4  # positions of an axis that make no vector
@@ -100,9 +101,9 @@ def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block
 
     What is dear and both the replay and the adjoint need is kept by the replay, where there has to be one, and by the
     primal of a block, for the adjoint."""
-    forward = Lowering(primal, ranks, False, (), block)
-    replay = Lowering(primal, ranks, True, (), block)
-    derivative = Lowering(adjoint, ranks, False, primal.state_names, block)
+    forward = _lowering(primal, ranks, False, (), block)
+    replay = _lowering(primal, ranks, True, (), block)
+    derivative = _lowering(adjoint, ranks, False, primal.state_names, block)
     replayed = reads_states(primal, adjoint)
     if block or replayed:
         pairs = shared_values(replay.block, derivative.block)
@@ -112,4 +113,14 @@ def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block
             forward.keep([known[own] for own, _ in pairs])
         replay.keep([own for own, _ in pairs])
         derivative.take([name for _, name in pairs])
-    return Kernels(forward.kernel(), replay.kernel(), derivative.kernel(), replayed)
+    steps = (forward, replay, derivative)
+    for step in steps:
+        if isinstance(step, BlockLowering):
+            step.in_stretches()
+    return Kernels(*(step.kernel() for step in steps), replayed)
+
+
+def _lowering(recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool) -> Lowering:
+    if block:
+        return BlockLowering(recurrence, ranks, separate, stored)
+    return Lowering(recurrence, ranks, separate, stored, False)

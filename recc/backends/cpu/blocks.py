@@ -16,18 +16,20 @@ EACH_ROW = "for (int row = me->first; row < me->end; row++)"
 class Blocks:
     """What both functions have in common: lines of C for the tensors of a block."""
 
-    def __init__(self, step: StepPrinter, names: Names):
-        self.driver = Driver(step, names)
-        self._step, self._names = step, names
-        self._arrays = {array.name: array for array in step.kernel.arrays}
+    def __init__(
+        self, step: StepPrinter, names: Names, memory: str = "m", at: str = "row", also: tuple[Array, ...] = ()
+    ):
+        self.driver = Driver(step, names, memory, also)
+        self._step, self._names, self._at = step, names, at
+        self._arrays = {array.name: array for array in (*also, *step.kernel.arrays)}
 
     def array(self, part: str) -> Array:
         return self._arrays[part]
 
-    def buffers(self, tensors: list[Tensor]) -> list[str]:
+    def buffers(self, tensors: list[Tensor], rows: str = "BLOCK_ROWS") -> list[str]:
         """Fields for the values of rows that are converted, or that are not there."""
         return [
-            f"real {self.driver.buffer(part)[3:]}[BLOCK_ROWS][{self._row(part)}]{ALIGNED};"
+            f"real {self.driver.local(part)}[{rows}][{self._row(part)}]{ALIGNED};"
             for tensor in tensors
             for part in tensor.port.parts
         ]
@@ -35,7 +37,7 @@ class Blocks:
     def params(self, tensors: list[Tensor]) -> list[str]:
         """Complex params are taken apart."""
         return [
-            f"real {self.driver.buffer(part)[3:]}[{self._step.count(self.array(part))}]{ALIGNED};"
+            f"real {self.driver.local(part)}[{self._step.count(self.array(part))}]{ALIGNED};"
             for tensor in tensors
             if tensor.port.complex
             for part in tensor.port.parts
@@ -88,7 +90,7 @@ class Blocks:
     def point(self, tensor: Tensor, begin: str, written: bool) -> str:
         return f"{INDENT * 3}{tensor.name}[row] = {self.driver.address(tensor, begin, not written, ROW)};"
 
-    def values(self, tensors: list[Tensor], depth: int) -> list[str]:
+    def values(self, tensors: list[Tensor], depth: int, rows: str = "BLOCK_ROWS") -> list[str]:
         """Pointers to the values of each row at a step."""
         lines = []
         for tensor in tensors:
@@ -97,44 +99,48 @@ class Blocks:
                 constant = "" if array.storage == "output" else "const "
                 rest = self._step.sizes_of_row(array)
                 local = self.driver.local(part)
-                code = f"real (*{local}[BLOCK_ROWS]){rest};" if rest else f"real *{local}[BLOCK_ROWS];"
+                code = f"real (*{local}[{rows}]){rest};" if rest else f"real *{local}[{rows}];"
                 lines.append(f"{INDENT * depth}{constant}{code}")
         return lines
 
-    def absent(self, tensors: list[Tensor], depth: int) -> list[str]:
+    def absent(self, tensors: list[Tensor], depth: int, buffers: str = "") -> list[str]:
         """What stands for the values of a row that has no such step."""
         parts = [part for tensor in tensors for part in tensor.port.parts]
+        places = [f"{buffers}{self.driver.local(p)}[row]" if buffers else self._buffer(p) for p in parts]
         return [
-            f"{INDENT * depth}{self.driver.local(p)}[row] = {self._shaped(p, self.driver.buffer(p) + '[row]')};"
-            for p in parts
+            f"{INDENT * depth}{self.driver.local(part)}[{self._at}] = {self._shaped(part, place)};"
+            for part, place in zip(parts, places, strict=True)
         ]
+
+    def _buffer(self, part: str) -> str:
+        return f"{self.driver.buffer(part)}[{self._at}]"
 
     def load(self, tensor: Tensor, depth: int) -> list[str]:
         indent, port = INDENT * depth, tensor.port
         at = f"{tensor.name}[row] + {'2 * ' if port.complex else ''}t * {tensor.stride}"
-        buffers = [f"{self.driver.buffer(part)}[row]" for part in port.parts]
+        buffers = [self._buffer(part) for part in port.parts]
         if port.complex:
             lines = [f"{indent}load_pair({', '.join(buffers)}, {at}, {self._row(port.parts[0])});"]
             return lines + self.absent([tensor], depth)
         part = port.parts[0]
         loaded = self._shaped(part, f"LOAD({buffers[0]}, {at}, {self._row(part)})")
-        return [f"{indent}{self.driver.local(part)}[row] = {loaded};"]
+        return [f"{indent}{self.driver.local(part)}[{self._at}] = {loaded};"]
 
     def place(self, tensor: Tensor, depth: int) -> list[str]:
         if tensor.port.complex:
             return self.absent([tensor], depth)
         part = tensor.port.parts[0]
-        placed = f"PLACE({self.driver.buffer(part)}[row], {tensor.name}[row] + t * {tensor.stride})"
-        return [f"{INDENT * depth}{self.driver.local(part)}[row] = {self._shaped(part, placed)};"]
+        placed = f"PLACE({self._buffer(part)}, {tensor.name}[row] + t * {tensor.stride})"
+        return [f"{INDENT * depth}{self.driver.local(part)}[{self._at}] = {self._shaped(part, placed)};"]
 
     def store(self, tensor: Tensor, depth: int) -> list[str]:
         indent, port = INDENT * depth, tensor.port
         scale = "2 * " if port.complex else ""
         at = f"{tensor.name}[row] + {scale}t * {tensor.stride}"
         if port.complex:
-            buffers = ", ".join(f"{self.driver.buffer(part)}[row]" for part in port.parts)
+            buffers = ", ".join(map(self._buffer, port.parts))
             return [f"{indent}store_pair({at}, {buffers}, {self._row(port.parts[0])});"]
-        local = f"(const real *){self.driver.local(port.parts[0])}[row]"
+        local = f"(const real *){self.driver.local(port.parts[0])}[{self._at}]"
         return [f"{indent}STORE({at}, {local}, {self._row(port.parts[0])});"]
 
     def _shaped(self, part: str, code: str) -> str:

@@ -33,9 +33,9 @@ def pointer_type(tensor: Tensor, constant: bool) -> str:
 class Driver:
     """Prints what one library function does with the tensors of a call."""
 
-    def __init__(self, step: StepPrinter, names: Names):
-        self.step, self._names = step, names
-        self._arrays = {array.name: array for array in step.kernel.arrays}
+    def __init__(self, step: StepPrinter, names: Names, memory: str = "m", also: tuple[Array, ...] = ()):
+        self.step, self._names, self._memory = step, names, memory
+        self._arrays = {array.name: array for array in (*also, *step.kernel.arrays)}
 
     def declare(self, tensor: Tensor, begin: str, constant: bool = True, depth: int = 2, row: str = "row") -> str:
         kind = pointer_type(tensor, constant)
@@ -52,13 +52,13 @@ class Driver:
     def buffers(self, tensors: list[Tensor]) -> list[str]:
         """Fields of the memory where a step's values are while they are not where they belong."""
         return [
-            f"real {self.buffer(part)[3:]}[{self.step.count(self._arrays[part])}]{ALIGNED};"
+            f"real {self.local(part)}[{self.step.count(self._arrays[part])}]{ALIGNED};"
             for tensor in tensors
             for part in tensor.port.parts
         ]
 
     def buffer(self, part: str) -> str:
-        return f"m->at_{self._names(part)}"
+        return f"{self._memory}->{self.local(part)}"
 
     def load(self, tensor: Tensor, depth: int) -> list[str]:
         """A step's input as pointers to `real`, named as the kernel calls it."""

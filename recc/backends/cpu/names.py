@@ -20,7 +20,10 @@ RESERVED = frozenset(
     "multiply_few_turned register_vector VECTOR_LANES VECTOR_BYTES VECTOR_AT CONSTANT_VECTOR_AT SHUFFLE HALVED "
     "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 "
     "part parts team held meet open_part own_columns missing number own opened ticket tickets share team "
-    "me block_row here scratch past replayed path_bytes round missed REAL_EPSILON eliminate_pairs divide_pair".split()
+    "me block_row here scratch past replayed path_bytes round missed REAL_EPSILON eliminate_pairs divide_pair "
+    "STRETCH STRETCH_BYTES widened FORWARD_AHEAD_STEPS FORWARD_AHEAD_ROWS REPLAY_AHEAD_STEPS REPLAY_AHEAD_ROWS "
+    "BACKWARD_AHEAD_STEPS BACKWARD_AHEAD_ROWS BACKWARD_BEHIND_STEPS BACKWARD_BEHIND_ROWS FORWARD_BEHIND_STEPS "
+    "FORWARD_BEHIND_ROWS".split()
 )
 PATTERNS = re.compile(
     r"_|(real|fold|load|store|place|to|from|kept|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$"
@@ -48,3 +51,14 @@ class Names:
             self._taken.add(code)
             self._known[name] = code
         return self._known[name]
+
+
+class RowNames(Names):
+    """Names as they are elsewhere, where the size `rows` is another one."""
+
+    def __init__(self, names: Names, rows: str, code: str) -> None:
+        super().__init__()
+        self._names, self._rows, self._code = names, rows, code
+
+    def __call__(self, name: str) -> str:
+        return self._code if name == self._rows else self._names(name)

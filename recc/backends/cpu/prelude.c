@@ -657,6 +657,19 @@ static inline __attribute__((always_inline)) register_vector sums_of(register_ve
 #endif
 }
 
+/* --- stretches: parts --- */
+
+/* Products that need not be done step by step are done for so many steps at once that a matrix is read rarely, and what
+   they are made of and make stays near: `bytes` for each. */
+#define STRETCH_BYTES ((size_t)1 << 20)
+#define STRETCH(bytes) \
+    ((int)((bytes) >= STRETCH_BYTES / 8 ? 8 : (bytes) <= STRETCH_BYTES / 64 ? 64 : STRETCH_BYTES / (bytes) / 8 * 8))
+
+/* A part of the rows of several steps. */
+static inline struct part widened(const struct part *me, int rows) {
+    return (struct part){me->rank, me->parts, rows * me->rank / me->parts, rows * (me->rank + 1) / me->parts, me->team};
+}
+
 /* --- multiply: vectors, parts --- */
 
 /* `y[row, j] (+)= sum over k of x[row, k] * w[k, j]` for a few rows and vectors of columns, all sums in registers.

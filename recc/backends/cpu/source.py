@@ -52,7 +52,9 @@ def print_source(primal: Recurrence, kernels: Kernels) -> str:
         walk, replays = Forward(forward, names), kernels.reads_states
         back = Backward(replay, backward, names, replays)
     parts = [back.states()] if replays else []
+    parts += walk.stretches() if isinstance(walk, BlockForward) else []
     parts += [walk.memory(), forward.before(), forward.step(), walk.text()]
+    parts += back.stretches() if isinstance(back, BlockBackward) else []
     parts += [replay.memory(), replay.before(), replay.step()] if replays else []
     parts += [back.memory(), backward.before(), backward.step(), back.text()]
     parts += _summaries(kernels, replay, names, used)

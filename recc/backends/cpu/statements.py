@@ -39,8 +39,8 @@ NEUTRAL = {"sum": "0", "max": "-INFINITY", "min": "INFINITY", "any": "0"}
 class StatementPrinter:
     """Prints statements; the innermost open tile's first position and number of lanes are `i_first` and `i_count`."""
 
-    def __init__(self, printer: Printer, arrays: dict[str, Array]):
-        self._printer, self._arrays = printer, arrays
+    def __init__(self, printer: Printer, arrays: dict[str, Array], rows: str = ""):
+        self._printer, self._arrays, self._count = printer, arrays, rows or printer.size(ROWS)
         self._apart: dict[str, str] = {}  # sums that are added up apart from each other, and how many of each
 
     def lines(self, statements: tuple[Statement, ...], depth: int = 1) -> Iterator[str]:
@@ -215,7 +215,7 @@ class StatementPrinter:
             for name, at in ((product.vector, product.vector_at), (product.out, product.at))
         )
         matrix = f"&{text(Element(product.matrix, (*product.at, 0, 0)))}"
-        shape = f"{size(ROWS)}, {size(product.inner)}, {size(product.columns)}"
+        shape = f"{self._count}, {size(product.inner)}, {size(product.columns)}"
         if product.turned:
             self._printer.used.add("multiply_turned")
             yield f"multiply_turned(me, {shape}, {vector}, {matrix}, {size(product.inner)}, {out});"

@@ -24,14 +24,15 @@ class Parameter:
 
 
 class StepPrinter:
-    """Prints a kernel; `prefix` names its functions and its memory."""
+    """Prints a kernel; `prefix` names its functions and its memory. If it is one of stretches, its step is told its
+    number of `rows`."""
 
-    def __init__(self, kernel: Kernel, prefix: str, names: Names, used: set[str]):
-        self.kernel, self.prefix, self._names = kernel, prefix, names
+    def __init__(self, kernel: Kernel, prefix: str, names: Names, used: set[str], rows: str = ""):
+        self.kernel, self.prefix, self._names, self._rows = kernel, prefix, names, rows
         self._arrays = {array.name: array for array in kernel.arrays}
         self.used = used
         self._printer = Printer(self._reference, names, used)
-        self.statements = StatementPrinter(self._printer, self._arrays)
+        self.statements = StatementPrinter(self._printer, self._arrays, rows)
 
     def in_memory(self, array: Array) -> bool:
         return array.storage in IN_MEMORY and not (self.kernel.separate and array.storage == "state")
@@ -106,10 +107,11 @@ class StepPrinter:
         return self._function("step", self.step_parameters(), self.kernel.step)
 
     def step_parameters(self) -> list[Parameter]:
-        return self.parameters("input", "param", "state", "next", *KEPT, "output")
+        return self.parameters("input", "param", "state", "next", *KEPT, "ahead", "output")
 
     def _function(self, what: str, parameters: list[Parameter], body: tuple[Statement, ...]) -> str:
         own = ["const struct part *me"] if self.kernel.block and what == "step" else []
+        own += [f"int {self._rows}"] if self._rows and what == "step" else []
         given = [f"struct {self.prefix}_memory *restrict m", *own, *(parameter.text for parameter in parameters)]
         lines = "\n".join(self.statements.lines(body))
         head = wrapped_list(f"static void {self.prefix}_{what}(", given, ") {")

@@ -4,12 +4,15 @@ They take what those of `walk` take, but that sums of outer products are one a b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recc.backends.cpu.blocks import EACH_ROW, ROW, Blocks
 from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
 from recc.backends.cpu.walk import backward_tensors, forward_tensors, given_params, kept_arrays
+from recc.backends.cpu.walk_stretches import Ahead, Behind, Stretch, timed_arrays
 from recc.ir.kernel import Kernel, Outer
 
 CLEARED = "memset({0}, 0, sizeof *{0});"
@@ -24,15 +27,25 @@ class BlockForward:
     """`forward`, a block at a time."""
 
     def __init__(self, step: StepPrinter, replay: Kernel, names: Names):
-        self._step, self._blocks, self._names = step, Blocks(step, names), names
+        also = timed_arrays(step.kernel)
+        self._step, self._blocks, self._names = step, Blocks(step, names, also=also), names
         own = dict(zip(step.kernel.kept, replay.kept, strict=True))
         self._past = [own[name] for name in kept_arrays(step.kernel)]  # as the replay calls them
         groups, self._bounds = forward_tensors(step.kernel, names)
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
+        self._ahead = ahead_of(step, names, self._x, self._w)
+        self._behind = behind_of(step, names, self._y, self._w)
+
+    def stretches(self) -> list[str]:
+        return [text for item in (*self._ahead, *self._behind) for text in item.text()]
 
     def memory(self) -> str:
         blocks = self._blocks
-        fields = [*blocks.buffers([*self._x, *self._y]), *blocks.params(self._w), "struct states scratch;"]
+        fields = [
+            *blocks.buffers([*self._x, *read_by(self._step, self._y)]),
+            *blocks.params(self._w),
+            "struct states scratch;",
+        ]
         return self._step.memory(fields)
 
     def text(self) -> str:
@@ -41,6 +54,11 @@ class BlockForward:
         before = (
             [blocks.driver.call("before", given_params(blocks.driver, self._w), 2)] if self._step.kernel.before else []
         )
+        for item in (*self._ahead, *self._behind):
+            held |= item.held
+            before += item.before(blocks)
+        for item in self._behind:
+            held |= item.held_past(item.steps)
         lines = [HEAD.format(name="forward"), *blocks.opening(held, self._bounds)]
         lines += blocks.prepared([CLEARED.format("m")], self._w, before)
         lines.append(PAST.format(self._bounds + 2))
@@ -54,29 +72,44 @@ class BlockForward:
         lines += blocks.copy(self._s, "m", save=False, depth=3)
         lines += [f"{INDENT * 3}if (block.count[row] > 0) continue;"]
         lines += blocks.copy(self._final, "m", save=True, depth=3)
-        lines += [f"{INDENT * 2}}}", *self._steps()]
+        lines += [f"{INDENT * 2}}}", *pointed(blocks, self._ahead, False), *pointed(blocks, self._behind, True)]
+        lines += self._steps()
         return "\n".join([*lines, *blocks.closing(held)])
 
     def _steps(self) -> list[str]:
         blocks = self._blocks
         lines = [f"{INDENT * 2}for (int64_t n = 0; n < block.longest; n++) {{"]
+        for item in self._ahead:
+            lines += item.lines(blocks, f"n % {item.steps} == 0", "n", "block.longest", "", 3)
+        x, y = (read_by(self._step, tensors) for tensors in (self._x, self._y))
         lines.append(f"{INDENT * 3}struct states *const here = past ? past + n : &m->scratch;")
-        lines += blocks.values([*self._x, *self._y], 3)
+        lines += blocks.values([*x, *y], 3)
         lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) {{"]
-        lines += [*blocks.absent([*self._x, *self._y], 5), f"{INDENT * 5}continue;", f"{INDENT * 4}}}"]
+        lines += [*blocks.absent([*x, *y], 5), f"{INDENT * 5}continue;", f"{INDENT * 4}}}"]
         lines.append(_time("n", "n", 4))
         lines += self._save_entry() + self._save_states()
-        lines += [line for tensor in self._x for line in blocks.load(tensor, 4)]
-        lines += [line for tensor in self._y for line in blocks.place(tensor, 4)]
-        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
-        given += [f"here->{self._names(name)}" for name in self._past] + blocks.given(self._y)
+        lines += [line for tensor in x for line in blocks.load(tensor, 4)]
+        lines += [line for tensor in y for line in blocks.place(tensor, 4)]
+        given = ["me", *blocks.given(x), *given_params(blocks.driver, self._w)]
+        given += [f"here->{self._names(name)}" for name in self._past]
+        given += [code for item in self._ahead for code in item.given()] + blocks.given(y)
         lines += [f"{INDENT * 3}}}", blocks.driver.call("step", given, 3)]
-        lines += [f"{INDENT * 3}{EACH_ROW} {{", f"{INDENT * 4}if (n >= block.count[row]) continue;"]
+        lines.append(f"{INDENT * 3}{EACH_ROW} {{")
+        kept = dict(zip(kept_arrays(self._step.kernel), self._past, strict=True))
+        for item in self._behind:
+            for name, to, size in item.kept_rows(f"(n % {item.steps} * BLOCK_ROWS + row)"):
+                place = f"here->{self._names(kept[name])}" if name in kept else f"m->{self._names(name)}"
+                lines.append(f"{INDENT * 4}memcpy({to}, {place}[row], {size});")
+        lines.append(f"{INDENT * 4}if (n >= block.count[row]) continue;")
         lines.append(_time("n", "n", 4))
-        lines += [line for tensor in self._y for line in blocks.store(tensor, 4)]
+        lines += [line for tensor in y for line in blocks.store(tensor, 4)]
         lines += [f"{INDENT * 4}if (n + 1 < block.count[row]) continue;"]
-        lines += blocks.copy(self._final, "m", save=True, depth=4)
-        return [*lines, f"{INDENT * 3}}}", f"{INDENT * 2}}}"]
+        lines += [*blocks.copy(self._final, "m", save=True, depth=4), f"{INDENT * 3}}}"]
+        for item in self._behind:
+            lines += [f"{INDENT * 3}if ((n + 1) % {item.steps} == 0 || n + 1 == block.longest) {{"]
+            lines += [f"{INDENT * 4}meet(me);", *item.lines(blocks, "0", f"(n - n % {item.steps})", "(n + 1)", "", 4)]
+            lines += [f"{INDENT * 4}meet(me);", f"{INDENT * 3}}}"]
+        return [*lines, f"{INDENT * 2}}}"]
 
     def _save_states(self) -> list[str]:
         """The states before a step, where those of all steps are kept."""
@@ -99,17 +132,26 @@ class BlockBackward:
 
     def __init__(self, replay: StepPrinter, step: StepPrinter, names: Names):
         self._step, self._replay, self._names = step, replay, names
-        self._blocks, self._walker = Blocks(step, names), Driver(replay, names)
+        also = timed_arrays(replay.kernel, step.kernel)
+        self._blocks, self._walker = Blocks(step, names, also=also), Driver(replay, names)
         groups, self._bounds = backward_tensors(step.kernel, replay.kernel, names)
         self._x, self._w, self._entry, self._g, self._final, self._dx, dw, self._ds = groups
         outer = {item.total for item in step.kernel.outers}
         self._outer = [tensor for tensor in dw if set(tensor.port.parts) <= outer]
         self._sums = [tensor for tensor in dw if tensor not in self._outer]
-        self._factors = list(dict.fromkeys(name for item in step.kernel.outers for name in (item.x, item.y)))
+        self._replay_ahead = ahead_of(replay, names, self._x, self._w)
+        self._ahead = ahead_of(step, names, [*self._x, *self._g], self._w)
+        self._behind = behind_of(step, names, self._dx, self._w)
+        read = [array.name for item in self._behind for array in item.past]
+        self._factors = list(dict.fromkeys([*(n for item in step.kernel.outers for n in (item.x, item.y)), *read]))
+
+    def stretches(self) -> list[str]:
+        return [text for item in (*self._replay_ahead, *self._ahead, *self._behind) for text in item.text()]
 
     def memory(self) -> str:
         blocks = self._blocks
-        return self._step.memory([*blocks.buffers([*self._x, *self._g, *self._dx]), *blocks.params(self._w)])
+        dx = read_by(self._step, self._dx)
+        return self._step.memory([*blocks.buffers([*self._x, *self._g, *dx]), *blocks.params(self._w)])
 
     def states(self) -> str:
         """The states before a step, as the steps of a tile leave them, and what is kept of the step."""
@@ -129,6 +171,9 @@ class BlockBackward:
         given = given_params(blocks.driver, self._w)
         before = [blocks.driver.call("before", given, 2)] if self._step.kernel.before else []
         before += [self._walker.call("before", given, 2, "replay")] if self._replay.kernel.before else []
+        for item in (*self._replay_ahead, *self._ahead, *self._behind):
+            held |= item.held
+            before += item.before(blocks)
         cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(replayed, 0, {held['replayed'][1]});"]
         lines = [HEAD.format(name="backward"), *blocks.opening(held, self._bounds)]
         lines += [*blocks.prepared(cleared, self._w, before), PAST.format(self._bounds + 2), *self._pointers()]
@@ -138,9 +183,9 @@ class BlockBackward:
         lines += [f"{INDENT * 3}const int64_t steps = left < shape[TILE_STEPS] ? left : shape[TILE_STEPS];"]
         lines += [f"{INDENT * 3}struct states *const path = past ? past + start : replayed;"]
         lines += self._replayed() + self._steps()
-        if self._step.kernel.outers:
+        if self._factors:
             meet = f"{INDENT * 3}meet(me);"
-            lines += [meet, *(self._add(item) for item in self._step.kernel.outers), meet]
+            lines += [meet, *(self._add(item) for item in self._step.kernel.outers), *self._after(), meet]
         lines += [f"{INDENT * 2}}}", *self._results()]
         return "\n".join([*lines, *blocks.closing(held)])
 
@@ -152,7 +197,16 @@ class BlockBackward:
         lines += [blocks.point(tensor, "0", False) for tensor in self._final]
         lines += [blocks.point(tensor, "block.begin[row]", True) for tensor in self._dx]
         lines += [blocks.point(tensor, "0", True) for tensor in (*self._sums, *self._ds)]
-        return [*lines, f"{INDENT * 2}}}"]
+        lines += [f"{INDENT * 2}}}", *pointed(blocks, [*self._replay_ahead, *self._ahead], False)]
+        return lines + pointed(blocks, self._behind, True)
+
+    def _after(self) -> list[str]:
+        """What is computed behind the steps of a tile, a stretch at a time."""
+        lines: list[str] = []
+        for item in self._behind:
+            lines.append(f"{INDENT * 3}for (int64_t first = 0; first < steps; first += {item.steps}) {{")
+            lines += [*item.lines(self._blocks, "first", "first", "steps", "start", 4), f"{INDENT * 3}}}"]
+        return lines
 
     def _replayed(self) -> list[str]:
         """The states before each step of a tile, from those at its beginning."""
@@ -166,11 +220,15 @@ class BlockBackward:
             )
         more = "" if primal.kept else "+ 1 "
         lines += [f"{INDENT * 3}}}", f"{INDENT * 3}for (int64_t n = 0; !past && n {more}< steps; n++) {{"]
-        lines += self._loaded(self._x) + [f"{INDENT * 4}}}"]
+        for item in self._replay_ahead:
+            lines += item.lines(blocks, f"n % {item.steps} == 0", "n", "steps", "start", 4)
+        x = read_by(self._replay, self._x)
+        lines += self._loaded(x) + [f"{INDENT * 4}}}"] if x else []
         parts = [self._names(part) for port in primal.states for part in port.parts]
-        given = ["me", *blocks.given(self._x), *given_params(blocks.driver, self._w)]
+        given = ["me", *blocks.given(x), *given_params(blocks.driver, self._w)]
         given += [f"path[n].{part}" for part in parts] + [f"path[n + 1].{part}" for part in parts]
         given += [f"path[n].{self._names(name)}" for name in kept_arrays(primal)]
+        given += [code for item in self._replay_ahead for code in item.given()]
         return [*lines, self._walker.call("step", given, 4, "replay"), f"{INDENT * 3}}}"]
 
     def _loaded(self, tensors: list[Tensor], written: list[Tensor] | None = None) -> list[str]:
@@ -190,14 +248,17 @@ class BlockBackward:
     def _steps(self) -> list[str]:
         """The steps of a tile backwards. A row begins with its last step, until when what its states hold is void."""
         blocks, driver = self._blocks, self._blocks.driver
-        lines = [
-            f"{INDENT * 3}for (int64_t n = steps - 1; n >= 0; n--) {{",
-            *self._loaded([*self._x, *self._g], self._dx),
-        ]
+        x, g, dx = (read_by(self._step, tensors) for tensors in (self._x, self._g, self._dx))
+        lines = [f"{INDENT * 3}for (int64_t n = steps - 1; n >= 0; n--) {{"]
+        for item in self._ahead:
+            test = f"n == steps - 1 || (n + 1) % {item.steps} == 0"
+            lines += item.lines(blocks, test, f"(n - n % {item.steps})", "(n + 1)", "start", 4)
+        lines += self._loaded([*x, *g], dx)
         lines += [f"{INDENT * 5}if (start + n + 1 < block.count[row]) continue;", *self._begun(5), f"{INDENT * 4}}}"]
         parts = [self._names(part) for tensor in self._entry for part in tensor.port.parts]
-        given = ["me", *blocks.given(self._x), *(f"path[n].{part}" for part in parts), *blocks.given(self._g)]
-        given += [*given_params(driver, self._w), *self._kept(), *blocks.given(self._dx)]
+        given = ["me", *blocks.given(x), *(f"path[n].{part}" for part in parts), *blocks.given(g)]
+        given += [*given_params(driver, self._w), *self._kept()]
+        given += [code for item in self._ahead for code in item.given()] + blocks.given(dx)
         lines += [driver.call("step", given, 4), f"{INDENT * 4}{EACH_ROW} {{"]
         lines += [f"{INDENT * 5}const int there = start + n < block.count[row];"] if self._factors else []
         for name in self._factors:
@@ -206,7 +267,7 @@ class BlockBackward:
             lines += [f"{INDENT * 5}if (there) memcpy({to}, {self._held(name)}[row], {size});"]
             lines += [f"{INDENT * 5}else memset({to}, 0, {size});"]
         lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", _time("start - n", "start + n", 5)]
-        lines += [line for tensor in self._dx for line in blocks.store(tensor, 5)]
+        lines += [line for tensor in dx for line in blocks.store(tensor, 5)]
         return [*lines, f"{INDENT * 4}}}", f"{INDENT * 3}}}"]
 
     def _begun(self, depth: int) -> list[str]:
@@ -259,6 +320,31 @@ class BlockBackward:
 
     def _past(self, name: str) -> str:
         return f"past_{self._names(name)}"
+
+
+def read_by(step: StepPrinter, tensors: list[Tensor]) -> list[Tensor]:
+    """The timed tensors that a step has to do with itself."""
+    known = {array.name for array in step.kernel.arrays}
+    return [tensor for tensor in tensors if known.issuperset(tensor.port.parts)]
+
+
+def ahead_of(step: StepPrinter, names: Names, tensors: list[Tensor], params: list[Tensor]) -> list[Ahead]:
+    kernel = step.kernel.ahead
+    return [] if kernel is None else [Ahead(kernel, "ahead", step, names, tensors, params)]
+
+
+def behind_of(step: StepPrinter, names: Names, tensors: list[Tensor], params: list[Tensor]) -> list[Behind]:
+    kernel = step.kernel.behind
+    return [] if kernel is None else [Behind(kernel, "behind", step, names, tensors, params)]
+
+
+def pointed(blocks: Blocks, stretches: Sequence[Stretch], written: bool) -> list[str]:
+    """Pointers to the tensors of stretches for all of a block's rows, as threads share their steps otherwise."""
+    tensors = list(dict.fromkeys(tensor for item in stretches for tensor in item.tensors))
+    if not tensors:
+        return []
+    lines = [blocks.point(tensor, "block.begin[row]", written) for tensor in tensors]
+    return [f"{INDENT * 2}for (int row = 0; row < BLOCK_ROWS; row++) {{", *lines, f"{INDENT * 2}}}"]
 
 
 def _time(steps: str, step: str, depth: int) -> str:
