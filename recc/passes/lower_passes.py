@@ -113,11 +113,10 @@ def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block
             forward.keep([known[own] for own, _ in pairs])
         replay.keep([own for own, _ in pairs])
         derivative.take([name for _, name in pairs])
-    steps = (forward, replay, derivative)
-    for step in steps:
+    for step in (forward, replay, derivative):
         if isinstance(step, BlockLowering):
             step.in_stretches()
-    return Kernels(*(step.kernel() for step in steps), replayed)
+    return Kernels(forward.kernel(), replay.kernel(), derivative.kernel(), replayed)
 
 
 def _lowering(recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool) -> Lowering:

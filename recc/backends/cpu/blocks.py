@@ -11,6 +11,9 @@ from recc.ir.kernel import Array
 
 ROW = "block.row[row]"
 EACH_ROW = "for (int row = me->first; row < me->end; row++)"
+CLEARED = "memset({0}, 0, sizeof *{0});"
+PAST = """        /* What is kept of all steps, where that is wanted. */
+        struct states *const past = data[{0}] ? (struct states *)data[{0}] + block.path : NULL;"""
 
 
 class Blocks:
@@ -163,3 +166,8 @@ class Blocks:
                 tensor.port, f"{tensor.name}[row]", inside, save=save, depth=depth, arrow=arrow, row="[row]"
             )
         ]
+
+
+def time_of(steps: str, step: str, depth: int) -> str:
+    """The time of a row's step, whose number is `step`; `steps` is what is taken off in a walk backwards."""
+    return f"{INDENT * depth}const int64_t t = shape[REVERSE] ? block.count[row] - 1 - {steps} : {step};"

@@ -21,7 +21,8 @@ RESERVED = frozenset(
     "MULTIPLY_ROWS MULTIPLY_TURNED PAIR_1 PAIR_2 PAIR_4 PAIR_8 "
     "part parts team held meet open_part own_columns missing number own opened ticket tickets share team "
     "me block_row here scratch past replayed path_bytes round missed REAL_EPSILON eliminate_pairs divide_pair "
-    "STRETCH STRETCH_BYTES widened FORWARD_AHEAD_STEPS FORWARD_AHEAD_ROWS REPLAY_AHEAD_STEPS REPLAY_AHEAD_ROWS "
+    "STRETCH STRETCH_BYTES STRETCH_LEAST widened "
+    "FORWARD_AHEAD_STEPS FORWARD_AHEAD_ROWS REPLAY_AHEAD_STEPS REPLAY_AHEAD_ROWS "
     "BACKWARD_AHEAD_STEPS BACKWARD_AHEAD_ROWS BACKWARD_BEHIND_STEPS BACKWARD_BEHIND_ROWS FORWARD_BEHIND_STEPS "
     "FORWARD_BEHIND_ROWS".split()
 )

@@ -659,11 +659,13 @@ static inline __attribute__((always_inline)) register_vector sums_of(register_ve
 
 /* --- stretches: parts --- */
 
-/* Products that need not be done step by step are done for so many steps at once that a matrix is read rarely, and what
-   they are made of and make stays near: `bytes` for each. */
+/* Products that need not be done step by step are done for 64 rows or more at once, which read a matrix together, but
+   not for so many that what they are made of and make, `bytes` a step, goes far away. */
 #define STRETCH_BYTES ((size_t)1 << 20)
+#define STRETCH_LEAST (64 / BLOCK_ROWS)
 #define STRETCH(bytes) \
-    ((int)((bytes) >= STRETCH_BYTES / 8 ? 8 : (bytes) <= STRETCH_BYTES / 64 ? 64 : STRETCH_BYTES / (bytes) / 8 * 8))
+    ((int)((bytes) * STRETCH_LEAST >= STRETCH_BYTES ? STRETCH_LEAST \
+        : (bytes) * 64 <= STRETCH_BYTES ? 64 : STRETCH_BYTES / (bytes) / 8 * 8))
 
 /* A part of the rows of several steps. */
 static inline struct part widened(const struct part *me, int rows) {

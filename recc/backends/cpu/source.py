@@ -9,7 +9,8 @@ from importlib.resources import files
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.step import StepPrinter
 from recc.backends.cpu.walk import Backward, Forward
-from recc.backends.cpu.walk_blocks import BlockBackward, BlockForward
+from recc.backends.cpu.walk_blocks import BlockForward
+from recc.backends.cpu.walk_blocks_back import BlockBackward
 from recc.ir.kernel import ROWS
 from recc.ir.nodes import Axis, Recurrence
 from recc.passes.lower_kernel_loops import loop_name

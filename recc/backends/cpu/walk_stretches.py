@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recc.backends.cpu.blocks import Blocks
 from recc.backends.cpu.drive import Tensor
 from recc.backends.cpu.names import Names, RowNames
@@ -52,7 +54,7 @@ class Stretch:
 
     def text(self) -> list[str]:
         """How many steps a stretch has, and the functions for it."""
-        arrays = [array for array in self.printer.kernel.arrays if self.printer.in_memory(array)]
+        arrays = [a for a in self.printer.kernel.arrays if a.storage in ("local", "input") and not a.scattered]
         numbers = [self.printer.row_count(array) for array in arrays if array.sizes[:1] == (ROWS,)]
         size = f"BLOCK_ROWS * sizeof(real) * ({' + '.join(numbers) or '1'})"
         sizes = f"enum {{ {self.steps} = STRETCH({size}) }};\nenum {{ {self._rows} = BLOCK_ROWS * {self.steps} }};"
@@ -137,3 +139,33 @@ class Behind(Stretch):
         call = blocks.driver.call("step", given, depth, self.name)
         after = self._each(first, start, [], stored)
         return [*(f"{INDENT * depth}{line}" for line in before), call, *(f"{INDENT * depth}{line}" for line in after)]
+
+
+def read_by(step: StepPrinter, tensors: list[Tensor]) -> list[Tensor]:
+    """The timed tensors that a step has to do with itself."""
+    known = {array.name for array in step.kernel.arrays}
+    return [tensor for tensor in tensors if known.issuperset(tensor.port.parts)]
+
+
+def ahead_of(step: StepPrinter, names: Names, tensors: list[Tensor], params: list[Tensor]) -> list[Ahead]:
+    kernel = step.kernel.ahead
+    return [] if kernel is None else [Ahead(kernel, "ahead", step, names, tensors, params)]
+
+
+def behind_of(step: StepPrinter, names: Names, tensors: list[Tensor], params: list[Tensor]) -> list[Behind]:
+    kernel = step.kernel.behind
+    return [] if kernel is None else [Behind(kernel, "behind", step, names, tensors, params)]
+
+
+def shared_by(stretches: Sequence[Stretch]) -> list[Tensor]:
+    """The timed tensors that stretches have to do with."""
+    return list(dict.fromkeys(tensor for item in stretches for tensor in item.tensors))
+
+
+def pointed(blocks: Blocks, stretches: Sequence[Stretch], written: bool) -> list[str]:
+    """Pointers to all rows of the tensors of stretches: threads that share a block share a stretch's steps as well."""
+    tensors = shared_by(stretches)
+    if not tensors:
+        return []
+    lines = [blocks.point(tensor, "block.begin[row]", written) for tensor in tensors]
+    return [f"{INDENT * 2}for (int row = 0; row < BLOCK_ROWS; row++) {{", *lines, f"{INDENT * 2}}}"]
