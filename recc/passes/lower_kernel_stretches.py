@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from recc.ir.kernel import Array, Kernel
 from recc.ir.nodes import Axis, Expr, Let, Output, Recurrence, Ref, Size, Var
-from recc.ir.traverse import names, rewrite
+from recc.ir.traverse import map_exprs, names, rewrite
 from recc.passes.lower_kernel import Lowering, Ranks
 from recc.passes.lower_kernel_rows import Block
 from recc.passes.lower_kernel_shared import read_beside
@@ -92,7 +92,7 @@ class BlockLowering(Lowering):
         own = block.products & {let.name for let in part.lets}
         self._ahead = Stretch(self, Block(part, own, (), block.fixed), products)
         self._given_ahead = [made[name] for name in products]
-        # What another kernel is given as well is copied to where that one looks for it.
+        # What something else reads beside the step is copied to where that looks for it.
         shared = [name for name in products if name in read_beside(block)]
         copies = {name: self._namer(f"{name}_kept") for name in shared}
         lets = [let for let in block.recurrence.lets if let.name not in products]
@@ -111,40 +111,44 @@ class BlockLowering(Lowering):
 
     def _split_behind(self) -> None:
         block = self._needed()
+        recurrence = block.recurrence
         lets, outputs = _found_behind(block, [set(self._parts.results[item.name]) for item in self._ports.outputs])
         if not outputs:
             return
-        recurrence, moved = block.recurrence, {let.name for let in lets}
-        read = set[str]().union(*(names(item.expr) for item in outputs), *(names(let.expr) for let in lets))
-        beside = sorted(read - moved - block.fixed)
-        axes = {let.name: let.axes for let in (*recurrence.lets, *self._given, *self._given_ahead)}
-        axes |= {var.name: var.axes for var in recurrence.variables}
-        own = {let.name for let in (*recurrence.lets, *self._given)}
-        # What the step does not compute is copied, as it lies elsewhere, or is gone after the step.
-        copies = {name: self._namer(f"{name}_past") for name in beside if name not in own}
-        added = [Let(copies[name], axes[name], _ref(name, axes[name]), temporary=True) for name in copies]
+        moved = {let.name for let in lets} - block.fixed
+        read = _read(replace(_only(recurrence), lets=tuple(lets), outputs=outputs)) - moved - block.fixed
+        near, copies = self._past(recurrence, sorted(read))
 
         def rule(node: Expr) -> Expr:
-            return replace(node, name=copies[node.name]) if isinstance(node, Ref) and node.name in copies else node
+            return replace(node, name=near[node.name].name) if isinstance(node, Ref) and node.name in near else node
 
         fixed = tuple(let for let in recurrence.lets if let.name in block.fixed)
-        late = tuple(replace(let, expr=rewrite(let.expr, rule)) for let in lets)
-        results = tuple(replace(item, expr=rewrite(item.expr, rule)) for item in outputs)
-        part = drop_unused(replace(_only(recurrence), lets=(*fixed, *late), outputs=results))
-        near = tuple(Var(copies.get(name, name), _sizes(axes[name])) for name in beside)
-        self._behind = Stretch(self, Block(part, block.products & moved, (), block.fixed), (), near)
-        self._exported = self._exported.union(var.name for var in near)
+        late = (let for let in lets if let.name in moved)
+        part = replace(_only(recurrence), lets=(*fixed, *late), outputs=outputs)
+        part = drop_unused(map_exprs(part, lambda expr: rewrite(expr, rule)))
+        own = Block(part, block.products & moved, (), block.fixed)
+        self._behind = Stretch(self, own, (), tuple(near.values()))
+        self._exported = self._exported.union(var.name for var in near.values())
         rest = tuple(item for item in recurrence.outputs if item not in outputs)
-        kept = [let for let in recurrence.lets if let.name not in moved]
-        self._keep_only(block, [*kept, *added], rest, moved)
+        self._keep_only(block, [*recurrence.lets, *copies], rest, moved)
+
+    def _past(self, recurrence: Recurrence, read: list[str]) -> tuple[dict[str, Var], list[Let]]:
+        """What stands for values of a step behind it, and the copies of those that are not there any more, or lie
+        elsewhere: of what the step itself does not compute."""
+        made = {let.name: let.axes for let in (*recurrence.lets, *self._given)}
+        others = {item.name: item.axes for item in (*self._given_ahead, *recurrence.variables)}
+        near: dict[str, Var] = {}
+        copies: list[Let] = []
+        for name in read:
+            axes = made.get(name) or others[name]
+            near[name] = Var(name if name in made else self._namer(f"{name}_past"), _sizes(axes))
+            if name not in made:
+                copies.append(Let(near[name].name, axes, Var(name, _sizes(axes)).ref(), temporary=True))
+        return near, copies
 
 
 def _sizes(axes: tuple[Axis, ...]) -> tuple[Size, ...]:
     return tuple(axis.size for axis in axes)
-
-
-def _ref(name: str, axes: tuple[Axis, ...]) -> Ref:
-    return Var(name, _sizes(axes)).ref()
 
 
 def _only(recurrence: Recurrence) -> Recurrence:
@@ -183,4 +187,11 @@ def _found_behind(block: Block, ports: list[set[str]]) -> tuple[list[Let], tuple
             late[let.name] = let
     moved = {item.name for item in recurrence.outputs if names(item.expr) & late.keys()}
     moved = set[str]().union(*(port for port in ports if port & moved))
-    return list(late.values()), tuple(item for item in recurrence.outputs if item.name in moved)
+    outputs = tuple(item for item in recurrence.outputs if item.name in moved)
+    lets: list[Let] = []
+    read = set[str]().union(*(names(item.expr) for item in outputs))
+    for let in reversed(recurrence.lets):
+        if let.name in late or let.name in read and let.expr.kind == "bool":  # what is kept of steps is real
+            lets.insert(0, let)
+            read |= names(let.expr)
+    return lets, outputs

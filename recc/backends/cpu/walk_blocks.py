@@ -97,7 +97,8 @@ class BlockForward:
         for item in self._behind:
             for name, to, size in item.kept_rows(f"(n % {item.steps} * BLOCK_ROWS + row)"):
                 place = f"here->{self._names(kept[name])}" if name in kept else f"m->{self._names(name)}"
-                lines.append(f"{INDENT * 4}memcpy({to}, {place}[row], {size});")
+                address = f"{'' if self._blocks.array(name).sizes[1:] else '&'}{place}[row]"
+                lines.append(f"{INDENT * 4}memcpy({to}, {address}, {size});")
         return lines
 
     def _after(self) -> list[str]:

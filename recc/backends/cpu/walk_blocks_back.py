@@ -158,7 +158,8 @@ class BlockBackward:
         for name in self._factors:
             count = self._step.row_count(blocks.array(name))
             to, size = f"{self._past(name)} + (n * BLOCK_ROWS + row) * {count}", f"{count} * sizeof(real)"
-            lines += [f"{INDENT * 5}if (there) memcpy({to}, {self._held(name)}[row], {size});"]
+            address = f"{'' if blocks.array(name).sizes[1:] else '&'}{self._held(name)}[row]"
+            lines += [f"{INDENT * 5}if (there) memcpy({to}, {address}, {size});"]
             lines += [f"{INDENT * 5}else memset({to}, 0, {size});"]
         lines += [f"{INDENT * 5}if (start + n >= block.count[row]) continue;", time_of("start - n", "start + n", 5)]
         lines += [line for tensor in dx for line in blocks.store(tensor, 5)]
