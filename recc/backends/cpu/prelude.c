@@ -661,7 +661,7 @@ static inline __attribute__((always_inline)) register_vector sums_of(register_ve
 
 /* Products that need not be done step by step are done for 64 rows or more at once, which read a matrix together, but
    not for so many that what they are made of and make, `bytes` a step, goes far away. */
-#define STRETCH_BYTES ((size_t)1 << 20)
+#define STRETCH_BYTES ((size_t)1 << 21)
 #define STRETCH_LEAST (64 / BLOCK_ROWS)
 #define STRETCH(bytes) \
     ((int)((bytes) * STRETCH_LEAST >= STRETCH_BYTES ? STRETCH_LEAST \
