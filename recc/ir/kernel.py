@@ -24,6 +24,7 @@ ScalarKind = Literal["real", "bool"]
 
 ROW, COLUMN = "system_row", "system_column"  # what runs over a system of equations
 ROWS = "rows of a block"  # the size of the axis that sequences which are walked side by side have
+LANES = "lanes of a group"  # and that of the innermost axis, where rows without any of their own are
 
 
 @dataclass(frozen=True)

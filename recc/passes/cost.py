@@ -80,15 +80,17 @@ def value_at(polynomial: Polynomial, sizes: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class NativeCost:
-    """Of a step of one row in native code: operations on vectors, and bytes of what is timed; where time can be shared
-    out, operations on vectors that sum the step up."""
+    """Of a step in native code: operations on vectors of one row, or of so many `side` by side, and bytes of what is
+    timed of each row; where time can be shared out, operations on vectors that sum the step up."""
 
     vectors: Polynomial
     bytes: Polynomial
     summed: Polynomial | None = None
+    side: int = 1
 
     def __add__(self, other: NativeCost) -> NativeCost:
-        return NativeCost(_sum(self.vectors, other.vectors), _sum(self.bytes, other.bytes), self.summed)
+        vectors, nbytes = _sum(self.vectors, other.vectors), _sum(self.bytes, other.bytes)
+        return NativeCost(vectors, nbytes, self.summed, self.side)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from recc.ir.kernel import (
+    LANES,
     ROWS,
     Accumulators,
     Assign,
@@ -30,13 +31,16 @@ from recc.passes.cost import EXAMPLE_ROUNDS, Monomial, NativeCost, Vectors
 from recc.passes.lower_kernel_statements import CHEAP, COSTS, TRANSCENDENTAL
 
 WORD = 4  # bytes of a float32
+SIDE = 64  # rows that are walked side by side, where these are what vectors are made of; fewer take as long
 BINARY = 2  # operands of an operation that is no function
 FOLDED, INSIDE = 6, 2  # operations of a sum over lanes, and of a test for the ends of an axis
 
 
 def kernel_cost(kernel: Kernel, near: tuple[str, ...] = ()) -> NativeCost:
-    """The cost of one step of one row, also of one in a block. An innermost loop counts in vectors, everything else one
-    by one; what is computed before all steps, and inputs that are `near` already, are not counted."""
+    """The cost of one step of one row, also of one in a block, or of as many rows as are walked side by side.
+
+    An innermost loop counts in vectors, everything else one by one; what is computed before all steps, and inputs that
+    are `near` already, are not counted."""
     counts: Counter[Monomial] = Counter()
     _count(kernel.step, (), counts)
     for outer in kernel.outers:
@@ -45,7 +49,8 @@ def kernel_cost(kernel: Kernel, near: tuple[str, ...] = ()) -> NativeCost:
     for stretch in (kernel.ahead, kernel.behind):
         _count(() if stretch is None else stretch.step, (), counts)
     timed = [port for port in (*kernel.inputs, *kernel.outputs) if port.name not in near]
-    return NativeCost(_polynomial(counts), _bytes(timed))
+    lanes = any(LANES in port.sizes for port in kernel.states)
+    return NativeCost(_polynomial(counts), _bytes(timed), side=SIDE if lanes else 1)
 
 
 def _count(body: Iterable[Statement], around: Monomial, counts: Counter[Monomial]) -> None:
@@ -55,7 +60,7 @@ def _count(body: Iterable[Statement], around: Monomial, counts: Counter[Monomial
                 _add(counts, around, _operations(value))
             case Assign(_, value, combine):
                 _add(counts, around, _operations(value) + 1 + (combine != "set"))
-            case Loop(_, size, inner) if size == ROWS:
+            case Loop(_, size, inner) if size in (ROWS, LANES):
                 _count(inner, around, counts)
             case Loop(_, size, inner, kind):
                 _count(inner, (*around, size if kind == "plain" else Vectors(size)), counts)
@@ -99,7 +104,8 @@ def _operations(value: Scalar) -> int:
 def _bytes(ports: Iterable[Port]) -> tuple[tuple[Monomial, int], ...]:
     counts: Counter[Monomial] = Counter()
     for port in ports:
-        counts[tuple(sorted(port.sizes, key=str))] += WORD * (1 + port.complex)
+        own = (size for size in port.sizes if size != LANES)
+        counts[tuple(sorted(own, key=str))] += WORD * (1 + port.complex)
     return _polynomial(counts)
 
 

@@ -70,13 +70,15 @@ class SummaryKernel:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels that a library is made of: the primal's, its states alone, the adjoint's; and whether the adjoint
-    reads the states before a step. Where there is a scan, the summaries of stretches of steps, forwards and back."""
+    """The kernels that a library is made of: the primal's, its states alone, the adjoint's; whether the adjoint reads
+    the states before a step, and whether each step is that of a group of rows, one in each lane. Where there is a scan,
+    the summaries of stretches of steps, forwards and back."""
 
     primal: Kernel
     replay: Kernel
     adjoint: Kernel
     reads_states: bool
+    lanes: bool = False
     summaries: tuple[tuple[SummaryKernel, ...], tuple[SummaryKernel, ...]] = ((), ())
 
 
@@ -95,9 +97,11 @@ def lower_summaries(
     )
 
 
-def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False) -> Kernels:
+def lower_passes(
+    primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block: bool = False, lanes: bool = False
+) -> Kernels:
     """The kernels of a step of the primal, of its new states alone (the replay), and of the adjoint; or, of a `block`,
-    those of a step of several rows.
+    those of a step of several rows; or of recurrences that have an axis for `lanes`.
 
     What is dear and both the replay and the adjoint need is kept by the replay, where there has to be one, and by the
     primal of a block, for the adjoint."""
@@ -116,7 +120,7 @@ def lower_passes(primal: Recurrence, adjoint: Recurrence, ranks: Ranks, *, block
     for step in (forward, replay, derivative):
         if isinstance(step, BlockLowering):
             step.in_stretches()
-    return Kernels(forward.kernel(), replay.kernel(), derivative.kernel(), replayed)
+    return Kernels(forward.kernel(), replay.kernel(), derivative.kernel(), replayed, lanes)
 
 
 def _lowering(recurrence: Recurrence, ranks: Ranks, separate: bool, stored: tuple[str, ...], block: bool) -> Lowering:

@@ -34,13 +34,14 @@ class TorchStep(NamedTuple):
 class StepWork(NamedTuple):
     """What a step takes in one pass over time: walked, as part of a scan (None without one), all steps at once, and in
     native code as operations on vectors and bytes (None without it), with operations on vectors that sum the step up
-    (None where time cannot be shared out)."""
+    (None where time cannot be shared out), of so many rows side by side."""
 
     walked: TorchStep
     scanned: TorchStep | None
     ahead: TorchStep
     native: tuple[int, int] | None
     summed: int | None = None
+    side: int = 1
 
 
 class Expected(NamedTuple):
@@ -75,8 +76,9 @@ def expected_seconds(
             computed = step_seconds(vectors, rates)
             if count > 1 and work.summed is not None:
                 computed += step_seconds(work.summed, rates)
-            computed /= max(1, min(threads, rows * count))
-            native = rates.native_call + steps * rows * (computed + nbytes * rates.native_byte)
+            groups = -(-rows // work.side)
+            computed *= groups / max(1, min(threads, groups * count))
+            native = rates.native_call + steps * (computed + rows * nbytes * rates.native_byte)
         found = [known + more for known, more in zip(found, (walked, scanned, native), strict=True)]
     walked, scanned, native = found
     return Expected(walked, scanned, native, chunks)

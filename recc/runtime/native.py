@@ -65,7 +65,7 @@ def invoke(
     shape = (plan.rows * count, plan.steps, int(plan.reverse), plan.tile, count, lanes, *plan.lanes)
     elements = max(1, sum(prod(feature_shape(p, plan.sizes)) for p in plan.spec.signature.states))
     work = elements * plan.steps * (1 if plan.bounds is not None else plan.rows) * count
-    threads = min(torch.get_num_threads(), shape[0]) if work >= SHARED_WORK else 1
+    threads = min(torch.get_num_threads(), plan.shares()) if work >= SHARED_WORK else 1
     blocks, parts = plan.parts(torch.get_num_threads() if work >= SHARED_WORK else 1)
     arguments = (
         tickets(blocks, parts),

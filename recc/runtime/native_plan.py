@@ -52,6 +52,7 @@ class NativeCall:
     by_torch: Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]] | None
     cut: Cut | None = None
     block: int = 0  # rows that are walked side by side; 0 if each is by itself
+    group: int = 0  # rows that are, one in each lane of a vector; 0 if a row has vectors of its own
     past: int = 0  # bytes of what is kept of all steps; 0 if the states at the entry of tiles are, to begin again there
     chunks: tuple[Any, Any] = (None, None)  # stretches of time that are walked side by side, forwards and back
 
@@ -64,6 +65,11 @@ class NativeCall:
         blocks = self.blocks() * prod(self.lanes)
         shared = 0 < blocks < threads and self.products() >= LARGE_PRODUCTS
         return blocks, threads // blocks if shared else 1
+
+    def shares(self) -> int:
+        """How many threads may have something to do, where none share a block."""
+        count = self.rows * prod(self.lanes)
+        return count if self.group <= 1 else -(-count // self.group)
 
     def products(self) -> int:
         """Multiplications of a block's step by the elements of matrices."""
@@ -134,9 +140,9 @@ def native_refusal(spec: Spec, bound: Bound, method: str) -> str:
     return "a function transform is active" if any(batched(t) for t in tensors) else ""
 
 
-def native_library(spec: Spec, bound: Bound, shared: bool = False) -> Any:
-    """The library of a recurrence for the sizes and element types of a call, also with what it takes for time to be
-    `shared` out. Raises NativeError."""
+def native_library(spec: Spec, bound: Bound, group: int, shared: bool = False) -> Any:
+    """The library of a recurrence for the sizes and element types of a call, of so many rows in a `group`, also with
+    what it takes for time to be `shared` out. Raises NativeError."""
     signature, native = spec.signature, spec.native
     assert native is not None
     real = torch.float64 if bound.dtype == torch.float64 else torch.float32
@@ -150,6 +156,8 @@ def native_library(spec: Spec, bound: Bound, shared: bool = False) -> Any:
     if native.blocks:
         macros.append(("BLOCK_ROWS", str(block_rows(bound.rows, bound.w))))
     macros += [("TIME_SHARED", "1")] * shared
+    if group:
+        macros.append(("GROUP_LANES", str(group)))
     key = (spec.key, tuple(macros))
     if key not in READY:
         READY[key] = load_library(native.text, tuple(macros))
@@ -181,19 +189,22 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     assert spec.native is not None
     cut = choose_cut(spec, bound, choice, spec.native.divisible)
     bound = bound if cut is None else cut.inner(bound)
+    packed = choice.bounds is not None
+    group = spec.native.group(bound.rows, prod(bound.lanes), packed) if spec.native.group else 0
     bounds = None  # a copy: a backward pass reads them again, when the caller's may be those of the next batch
     if choice.bounds is not None:
         bounds = choice.bounds.to("cpu", torch.int64, copy=True).contiguous()
     tile = choice.tile
     if tile is None:
         low, high = TILE_STEPS
-        tile = max(low, min(high, PATH_BYTES // (path_elements(spec, bound.sizes) * bound.dtype.itemsize)))
+        elements = path_elements(spec, bound.sizes) * max(1, group)
+        tile = max(low, min(high, PATH_BYTES // (elements * bound.dtype.itemsize)))
     shape = (bound.rows, bound.steps, bound.lanes, bound.sizes, bound.dtype, bound.out_dtype)
     block = block_rows(bound.rows, bound.w) if spec.native.blocks else 0
-    plan = NativeCall(spec, None, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block)
+    plan = NativeCall(spec, None, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block, group)
     if spec.native.sharing and choice.method == "auto" and not choice.decoding:
         plan = replace(plan, chunks=spec.native.sharing[0](plan))
-    plan = replace(plan, library=native_library(spec, bound, any(plan.chunks)))
+    plan = replace(plan, library=native_library(spec, bound, group, any(plan.chunks)))
     return replace(plan, past=past_bytes(plan))
 
 

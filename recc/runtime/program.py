@@ -101,6 +101,7 @@ class Native(NamedTuple):
     step: Callable[..., Any]  # (spec, state, x, w) -> (outputs, states) of one step, or None
     divisible: str | None = None  # the size of an axis that nothing crosses, so that sequences can be cut along it
     blocks: bool = False  # whether rows are walked side by side
+    group: Callable[..., Any] | None = None  # (rows, lanes, packed) -> how many rows are, one in each lane of a vector
     outer: tuple[int, ...] = ()  # the params whose gradients are summed over the rows of a block
     kept: tuple[tuple[str | int, ...], ...] = ()  # the axes of what is computed once for both parts of a backward pass
     missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # the fixed points of both passes, and their rounds

@@ -22,6 +22,7 @@ from recc.ir.kernel import (
     Shift,
 )
 from recc.ir.nodes import Size
+from recc.passes.lower_kernel_lanes import LARGEST_POWER
 
 # How tightly a text binds, in the order of C's operators.
 ATOM, SIGN, PRODUCT, SUM, COMPARE, EQUAL, BIT_AND, BIT_OR, CHOICE = 9, 8, 7, 6, 5, 4, 3, 2, 1
@@ -40,7 +41,6 @@ OPERATORS = {
     "or": ("|", BIT_OR),
 }
 CONDITIONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"})
-LARGEST_POWER = 4
 
 
 @dataclass

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 
 from recc.backends.cpu.source import Summaries, lower, print_source, size_macros
-from recc.ir.kernel import ROWS
+from recc.ir.kernel import LANES, ROWS
 from recc.ir.nodes import Recurrence, Size
 from recc.passes.cost import NativeCost
 from recc.passes.independent import divisible_size
@@ -26,6 +26,7 @@ class NativeText:
     costs: tuple[NativeCost, NativeCost] | None = None
     divisible: str | None = None  # the size of an axis that sequences can be cut along
     blocks: bool = False
+    lanes: bool = False  # whether rows are walked side by side, one in each lane of a vector
     outer: tuple[int, ...] = ()
     kept: tuple[tuple[Size, ...], ...] = ()  # the axes of what the replay keeps of a row's step
     missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # forwards and backwards: fixed points and their rounds
@@ -56,13 +57,13 @@ def print_native(
     summed = tuple(place for place, port in enumerate(kernels.adjoint.totals) if set(port.parts) <= outer)
     sizes = tuple(size_macros(recurrence).items())
     replayed = [kernels.replay.array(name).sizes for name in kernels.replay.kept]
-    kept = tuple(tuple(size for size in of if size != ROWS) for of in replayed)
+    kept = tuple(tuple(size for size in of if size not in (ROWS, LANES)) for of in replayed)
     missed = tuple(
         tuple((f"`{item.unknown}` of {recurrence.name}", item.rounds) for item in kernel.missed)
         for kernel in (kernels.primal, kernels.adjoint)
     )
-    shared = bool(kernels.summaries[0])
-    return NativeText(text, sizes, "", costs, divisible, kernels.primal.block, summed, kept, missed, shared)
+    walked, shared = (kernels.primal.block, kernels.lanes), bool(kernels.summaries[0])
+    return NativeText(text, sizes, "", costs, divisible, *walked, summed, kept, missed, shared)
 
 
 def native_costs(primal: Recurrence, kernels: Kernels) -> tuple[NativeCost, NativeCost]:

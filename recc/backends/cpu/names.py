@@ -24,7 +24,10 @@ RESERVED = frozenset(
     "STRETCH STRETCH_BYTES STRETCH_LEAST widened "
     "FORWARD_AHEAD_STEPS FORWARD_AHEAD_ROWS REPLAY_AHEAD_STEPS REPLAY_AHEAD_ROWS "
     "BACKWARD_AHEAD_STEPS BACKWARD_AHEAD_ROWS BACKWARD_BEHIND_STEPS BACKWARD_BEHIND_ROWS FORWARD_BEHIND_STEPS "
-    "FORWARD_BEHIND_ROWS".split()
+    "FORWARD_BEHIND_ROWS "
+    "GROUP_LANES SAME_LANES NEXT_LANES APART_LANES IN_PLACE LOAD_LANES STORE_LANES MOVE_LANES by_sequence count_groups "
+    "open_group view_of copy_lanes COPY_LANES ROW_OF ROW_IN ROW_OUT TURN turn_in turn_out turn_square square_row "
+    "SQUARE fetch_lanes".split()
 )
 PATTERNS = re.compile(
     r"_|(real|fold|load|store|place|to|from|kept|power|at|i|SIZE|TYPE|LOG2|EXP|M|FP|INT|UINT|__)_|.*_(first|count)$"

@@ -964,3 +964,207 @@ static inline struct block open_block(
     }
     return block;
 }
+
+/* --- lanes --- */
+
+/* Rows that are walked side by side, one in each lane: consecutive ones, those of one sequence where these fill a group
+ * or where sequences are packed. Lanes without a row repeat the first one, and what they compute is not stored. */
+struct group {
+    int rows;
+    int64_t row, begin, count, first;
+};
+
+static inline int by_sequence(const int64_t *shape, const int64_t *bounds) {
+    return bounds || shape[LANE_COUNT] >= GROUP_LANES;
+}
+
+static inline int64_t count_groups(const int64_t *shape, const int64_t *bounds) {
+    const int64_t lanes = shape[LANE_COUNT];
+    if (!by_sequence(shape, bounds)) return (shape[ROWS] + GROUP_LANES - 1) / GROUP_LANES;
+    return lanes ? shape[ROWS] / lanes * ((lanes + GROUP_LANES - 1) / GROUP_LANES) : 0;
+}
+
+static inline struct group open_group(
+    int64_t number, const int64_t *shape, const int64_t *bounds, const int64_t *tiles) {
+    const int64_t lanes = by_sequence(shape, bounds) ? shape[LANE_COUNT] : shape[ROWS];
+    const int64_t each = (lanes + GROUP_LANES - 1) / GROUP_LANES, part = number / each, lane = number % each * GROUP_LANES;
+    return (struct group){
+        .rows = lanes - lane < GROUP_LANES ? (int)(lanes - lane) : GROUP_LANES,
+        .row = part * lanes + lane,
+        .begin = bounds ? bounds[part] : 0,
+        .count = bounds ? bounds[part + 1] - bounds[part] : shape[STEPS],
+        .first = tiles ? tiles[part] : 0,
+    };
+}
+
+/* Where each lane of a tensor begins: all at the same place, one after the other, or apart. */
+enum { SAME_LANES, NEXT_LANES, APART_LANES };
+struct view { int kind; int64_t at[GROUP_LANES]; };
+
+static struct view view_of(
+    const struct group *group, const int64_t *shape, const int64_t *stride, int64_t begin, int64_t features) {
+    const int64_t rank = shape[LANE_RANK], last = rank ? shape[LANE_SIZES + rank - 1] : shape[ROWS];
+    int64_t left = 0;
+    struct view view;
+    int same = 1, next = 1;
+    for (int lane = 0; lane < GROUP_LANES; lane++, left--) {
+        if (lane >= group->rows) {
+            view.at[lane] = view.at[0];
+            continue;
+        }
+        view.at[lane] = left > 0 ? view.at[lane - 1] + stride[1 + rank] : origin(group->row + lane, shape, stride, begin);
+        if (left <= 0) left = last - (group->row + lane) % last;
+        same &= view.at[lane] == view.at[0];
+        next &= view.at[lane] == view.at[0] + lane * features;
+    }
+    view.kind = next ? NEXT_LANES : same ? SAME_LANES : APART_LANES;
+    return view;
+}
+
+/* Steps of all lanes of a group, as numbers that lie `[step][part][feature][lane]`: read where they are if they lie so,
+ * else copied there and back. A complex number has two parts. */
+static inline real from_real(real x) { return x; }
+static inline real to_real(real x) { return x; }
+static inline real from_other(other x) { return (real)x; }
+static inline other to_other(real x) { return (other)x; }
+
+#define IN_PLACE(view, from, numbers, lanes) \
+    (_Generic((from), real *: 1, const real *: 1, default: 0) && (numbers) == 1 && (lanes) == GROUP_LANES \
+        && (view).kind == NEXT_LANES)
+/* Some of a vector's lanes, in pieces whose sizes are known. */
+static inline void copy_lanes(real *to, const real *from, int lanes) {
+#define COPY_LANES(some) if (some <= GROUP_LANES && (lanes & some)) memcpy(to, from, some * sizeof(real)), to += some, from += some;
+    COPY_LANES(64) COPY_LANES(32) COPY_LANES(16) COPY_LANES(8) COPY_LANES(4) COPY_LANES(2) COPY_LANES(1)
+}
+#define ROW_OF(type) \
+    static inline void row_in_##type(real *to, const type *from, int lanes) { \
+        for (int lane = 0; lane < lanes; lane++) to[lane] = from_##type(from[lane]); \
+    } \
+    static inline void row_out_##type(type *to, const real *from, int lanes) { \
+        for (int lane = 0; lane < lanes; lane++) to[lane] = to_##type(from[lane]); \
+    }
+ROW_OF(other) ROW_OF(bfloat16) ROW_OF(float16)
+#define ROW_IN(of, ...) _Generic((of), const real *: copy_lanes, const other *: row_in_other, \
+    const bfloat16 *: row_in_bfloat16, const float16 *: row_in_float16)(__VA_ARGS__)
+#define ROW_OUT(of, ...) _Generic((of), real *: copy_lanes, other *: row_out_other, \
+    bfloat16 *: row_out_bfloat16, float16 *: row_out_float16)(__VA_ARGS__)
+
+#define MOVE_LANES(type) \
+    static inline __attribute__((always_inline)) void load_lanes_##type( \
+        real *to, const type *from, const struct view *view, int64_t at, int64_t step, int64_t steps, int lanes, \
+        int features, int parts) { \
+        const int numbers = features * parts; \
+        if (view->kind == APART_LANES) fetch_lanes(from + parts * (at + steps * step), parts * sizeof *from, view, step, steps); \
+        for (int i = 0; i < numbers; i++) { \
+            const type *const own = from + parts * at + i % features * parts + i / features; \
+            real *const into = to + i * GROUP_LANES; \
+            const int copied = view->kind == SAME_LANES ? 1 : lanes; \
+            if (view->kind == APART_LANES) { \
+                const int64_t done = numbers == 1 && step == 1 ? TURN(turn_in, own, into, own, view, steps, GROUP_LANES) : 0; \
+                for (int lane = 0; lane < GROUP_LANES; lane++) \
+                    for (int64_t n = done; n < steps; n++) \
+                        into[n * numbers * GROUP_LANES + lane] = from_##type(own[parts * (view->at[lane] + n * step)]); \
+            } else \
+                for (int64_t n = 0; n < steps; n++) { \
+                    const type *const here = own + parts * (view->at[0] + n * step); \
+                    real *const row = into + n * numbers * GROUP_LANES; \
+                    const real first = from_##type(*here); \
+                    for (int lane = 0; lane < GROUP_LANES; lane++) row[lane] = first; \
+                    if (numbers == 1 && copied > 1) ROW_IN(here, row, here, copied); \
+                    else for (int lane = 1; lane < copied; lane++) row[lane] = from_##type(here[lane * numbers]); \
+                } \
+        } \
+    } \
+    static inline __attribute__((always_inline)) void store_lanes_##type( \
+        type *to, const real *from, const struct view *view, int64_t at, int64_t step, int64_t steps, int lanes, \
+        int features, int parts) { \
+        const int numbers = features * parts; \
+        for (int i = 0; i < numbers; i++) { \
+            type *const own = to + parts * at + i % features * parts + i / features; \
+            const real *const of = from + i * GROUP_LANES; \
+            if (view->kind == NEXT_LANES && lanes > 1) \
+                for (int64_t n = 0; n < steps; n++) { \
+                    type *const here = own + parts * (view->at[0] + n * step); \
+                    const real *const row = of + n * numbers * GROUP_LANES; \
+                    if (numbers == 1) ROW_OUT(here, here, row, lanes); \
+                    else for (int lane = 0; lane < lanes; lane++) here[lane * numbers] = to_##type(row[lane]); \
+                } \
+            else { \
+                const int64_t done = numbers == 1 && step == 1 ? TURN(turn_out, own, own, of, view, steps, lanes) : 0; \
+                for (int lane = 0; lane < lanes; lane++) \
+                    for (int64_t n = done; n < steps; n++) \
+                        own[parts * (view->at[lane] + n * step)] = to_##type(of[n * numbers * GROUP_LANES + lane]); \
+            } \
+        } \
+    }
+
+/* Lanes whose steps lie one after the other are turned in squares; returns how many steps were. */
+enum { SQUARE = 64 / sizeof(real) };
+#if defined __AVX512F__ && (defined __clang__ || __GNUC__ >= 12)
+typedef real square_row __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* Interleaving the first half of the rows with the second as often as a row's length is halved turns a square. */
+static inline __attribute__((always_inline)) void turn_square(square_row *v) {
+    for (int length = SQUARE; length > 1; length /= 2) {
+        square_row next[SQUARE];
+        for (int i = 0; i < SQUARE / 2; i++) {
+            const square_row a = v[i], b = v[i + SQUARE / 2];
+#if REAL_BITS == 32
+            next[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+            next[2 * i] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+            next[2 * i + 1] = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#endif
+        }
+        for (int i = 0; i < SQUARE; i++) v[i] = next[i];
+    }
+}
+
+static int64_t turn_in(real *to, const real *from, const struct view *view, int64_t steps, int lanes) {
+    if (GROUP_LANES % SQUARE) return 0;
+    int64_t n = 0;
+    for (; n + SQUARE <= steps; n += SQUARE)
+        for (int lane = 0; lane < GROUP_LANES; lane += SQUARE) {
+            square_row v[SQUARE];
+            for (int i = 0; i < SQUARE; i++) v[i] = *(const square_row *)(from + view->at[lane + i] + n);
+            turn_square(v);
+            for (int i = 0; i < SQUARE; i++) *(square_row *)(to + (n + i) * GROUP_LANES + lane) = v[i];
+        }
+    return n;
+}
+
+static int64_t turn_out(real *to, const real *from, const struct view *view, int64_t steps, int lanes) {
+    if (lanes % SQUARE) return 0;
+    int64_t n = 0;
+    for (; n + SQUARE <= steps; n += SQUARE)
+        for (int lane = 0; lane < lanes; lane += SQUARE) {
+            square_row v[SQUARE];
+            for (int i = 0; i < SQUARE; i++) v[i] = *(const square_row *)(from + (n + i) * GROUP_LANES + lane);
+            turn_square(v);
+            for (int i = 0; i < SQUARE; i++) *(square_row *)(to + view->at[lane + i] + n) = v[i];
+        }
+    return n;
+}
+#else
+static int64_t turn_in(real *to, const real *from, const struct view *view, int64_t steps, int lanes) { return 0; }
+static int64_t turn_out(real *to, const real *from, const struct view *view, int64_t steps, int lanes) { return 0; }
+#endif
+#define TURN(turn, of, to, from, ...) \
+    (_Generic((of), real *: 1, const real *: 1, default: 0) ? turn((real *)(to), (const real *)(from), __VA_ARGS__) : 0)
+
+/* The steps of the next tile are asked for while these are read: processors see no pattern in so many rows. */
+static inline void fetch_lanes(
+    const void *from, int size, const struct view *view, int64_t step, int64_t steps) {
+    const int64_t bytes = (step < 0 ? -step : step) * size, line = bytes < 64 ? 64 / (bytes + !bytes) : 1;
+    for (int lane = 0; lane < GROUP_LANES; lane++)
+        for (int64_t n = 0; n < steps; n += line)
+            __builtin_prefetch((const char *)from + (view->at[lane] + n * step) * size);
+}
+
+MOVE_LANES(real) MOVE_LANES(other) MOVE_LANES(bfloat16) MOVE_LANES(float16)
+
+#define LOAD_LANES(to, from, ...) _Generic((from), const real *: load_lanes_real, const other *: load_lanes_other, \
+    const bfloat16 *: load_lanes_bfloat16, const float16 *: load_lanes_float16)(to, from, __VA_ARGS__)
+#define STORE_LANES(to, from, ...) _Generic((to), real *: store_lanes_real, other *: store_lanes_other, \
+    bfloat16 *: store_lanes_bfloat16, float16 *: store_lanes_float16)(to, from, __VA_ARGS__)

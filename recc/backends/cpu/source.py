@@ -11,11 +11,14 @@ from recc.backends.cpu.step import StepPrinter
 from recc.backends.cpu.walk import Backward, Forward
 from recc.backends.cpu.walk_blocks import BlockForward
 from recc.backends.cpu.walk_blocks_back import BlockBackward
-from recc.ir.kernel import ROWS
+from recc.backends.cpu.walk_lanes import LaneBackward, LaneForward
+from recc.ir.kernel import LANES, ROWS
 from recc.ir.nodes import Axis, Recurrence
+from recc.passes.lower_kernel_lanes import walks_lanes, with_lanes
 from recc.passes.lower_kernel_loops import loop_name
 from recc.passes.lower_passes import Kernels, axis_ranks, block_ranks, lower_passes, lower_summaries
 
+INNERMOST = 2**31  # ranks after all other axes
 INCLUDES = "\n".join(f"#include <{name}.h>" for name in ("math", "stddef", "stdint", "stdlib", "string"))
 
 
@@ -25,6 +28,9 @@ Summaries = tuple[tuple[Recurrence, ...], tuple[Recurrence, ...]]
 def lower(primal: Recurrence, adjoint: Recurrence, summaries: Summaries = ((), ())) -> Kernels:
     """The kernels of a recurrence, and those of the `summaries` of its scan and its adjoint's, so that time can be
     shared out; rows that are walked side by side keep threads busy without."""
+    if walks_lanes(primal, adjoint):
+        wide = with_lanes(primal), with_lanes(adjoint)
+        return lower_passes(*wide, {**axis_ranks(primal), LANES: INNERMOST}, lanes=True)
     ranks = block_ranks(primal)
     if ranks is not None:
         return lower_passes(primal, adjoint, ranks, block=True)
@@ -40,6 +46,8 @@ def print_source(primal: Recurrence, kernels: Kernels) -> str:
     names, used = Names(), set[str]()
     names.fix(ROWS, "BLOCK_ROWS")
     names.fix(loop_name(Axis(ROWS)), "block_row")
+    names.fix(LANES, "GROUP_LANES")
+    names.fix(loop_name(Axis(LANES)), "at_lane")
     sizes = _symbols(primal)
     for size in sizes:
         names(size)
@@ -49,6 +57,10 @@ def print_source(primal: Recurrence, kernels: Kernels) -> str:
     if kernels.primal.block:
         walk, back, replays = BlockForward(forward, kernels.replay, names), BlockBackward(replay, backward, names), True
         used.add("blocks")
+    elif kernels.lanes:
+        walk, replays = LaneForward(forward, names), kernels.reads_states
+        back = LaneBackward(replay, backward, names, replays)
+        used.add("lanes")
     else:
         walk, replays = Forward(forward, names), kernels.reads_states
         back = Backward(replay, backward, names, replays)

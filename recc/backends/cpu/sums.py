@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from recc.ir.kernel import ROWS, Accumulators, Assign, Element, Folded, Loop, Section, Statement, Tile
+from recc.ir.kernel import LANES, ROWS, Accumulators, Assign, Element, Folded, Loop, Section, Statement, Tile
 from recc.ir.nodes import Size
 
 INDENT = "    "
@@ -64,10 +64,12 @@ def summed_in(statement: Statement) -> set[str]:
 
 
 def sums_apart(body: tuple[Statement, ...], size_of: Callable[[Size], str]) -> dict[str, str]:
-    """The sums of a nest that are added up in several parts, with how many there are of each."""
+    """The sums of a nest that are added up in several parts, with how many there are of each. Those of rows that are
+    walked side by side are not: they would depend on how many rows there are."""
     lines = [line for statement in body for line in inside(statement)]
     loops = [line for line in lines if isinstance(line, Loop) and is_innermost(line)]
-    made = {line.name: line for line in lines if isinstance(line, Accumulators) and line.combine == "sum"}
+    sums = [line for line in lines if isinstance(line, Accumulators) and line.combine == "sum" and line.size != LANES]
+    made = {line.name: line for line in sums}
     if len(loops) != 1 or not any(isinstance(line, Tile) for line in lines):
         return {}
     names = [name for name in made if name in summed_in(loops[0])]

@@ -14,7 +14,8 @@ def step_work(cost: PassCost, sizes: Mapping[str, int]) -> StepWork:
     native = cost.native and (value_at(cost.native.vectors, sizes), value_at(cost.native.bytes, sizes))
     summed = None if cost.native is None or cost.native.summed is None else value_at(cost.native.summed, sizes)
     scanned = cost.scanned and torch_step(cost.scanned, sizes)
-    return StepWork(torch_step(cost.walked, sizes), scanned, torch_step(cost.ahead, sizes), native, summed)
+    side = cost.native.side if cost.native else 1
+    return StepWork(torch_step(cost.walked, sizes), scanned, torch_step(cost.ahead, sizes), native, summed, side)
 
 
 def torch_step(cost: Cost, sizes: Mapping[str, int]) -> TorchStep:
@@ -57,8 +58,9 @@ def _polynomials(cost: PassCost) -> list[Polynomial]:
 def _work(cost: PassCost) -> list[str]:
     native = f"({_terms(cost.native.vectors)}, {_terms(cost.native.bytes)})" if cost.native else "None"
     scanned = _torch_step(cost.scanned) if cost.scanned else "None"
-    summed = [_terms(cost.native.summed)] if cost.native and cost.native.summed is not None else []
-    return [_torch_step(cost.walked), scanned, _torch_step(cost.ahead), native, *summed]
+    more = [f"summed={_terms(cost.native.summed)}"] if cost.native and cost.native.summed is not None else []
+    more += [f"side={cost.native.side}"] if cost.native and cost.native.side > 1 else []
+    return [_torch_step(cost.walked), scanned, _torch_step(cost.ahead), native, *more]
 
 
 def _torch_step(cost: Cost) -> str:

@@ -15,6 +15,7 @@ NATIVE = (
     "native_memory", "native_threads", "native", "native_solve", "native_step",
 )  # fmt: skip
 SHARED_TIME = ("native_chunks",)
+LANES = ("native_lanes",)
 FIXED_POINTS = ("fixed_point",)
 
 

@@ -93,6 +93,7 @@ def _spec(
         functions = "choose_native, solve_natively, run_forward, run_backward, step_natively"
         more = f", divisible={native.divisible!r}" if native.divisible else ""
         more += f", blocks=True, outer={native.outer!r}" if native.blocks else ""
+        more += ", group=group_lanes" if native.lanes else ""
         more += f", kept={native.kept!r}" if native.kept else ""
         more += f", missed={native.missed!r}, report=report_missed" if any(native.missed) else ""
         more += ", sharing=SHARING" if native.shared else ""

@@ -17,6 +17,7 @@ from recc.backends.torch.functions import Argument, Context, Result, slots, writ
 from recc.backends.torch.inlining import (
     CONVOLUTION,
     FIXED_POINTS,
+    LANES,
     MODULES,
     NATIVE,
     SHARED_TIME,
@@ -54,7 +55,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
     """The text of a standalone module that exports the recurrence under its name.
 
     Raises: SpecError if the recurrence's name is one that the module needs for itself."""
-    _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + SHARED_TIME + FIXED_POINTS)
+    _, imports, defined = runtime_source(MODULES + CONVOLUTION + NATIVE + LANES + SHARED_TIME + FIXED_POINTS)
     _check_names(recurrence, defined | {name for line in imports for name in bound_names(line)} | OWN_NAMES)
     printed = _printed(recurrence, analysis, choices.backend)
     native, context, fixpoints = printed.native, printed.context, printed.fixpoints
@@ -73,7 +74,7 @@ def emit_module(recurrence: Recurrence, analysis: Analysis, origin: Origin, choi
         steps = "\n\n\n".join(fixpoints.functions.values())
         helpers.append(_section("Fixed points: what is repeated until it stays as it is", steps))
     wanted = MODULES + FIXED_POINTS * bool(fixpoints.functions) + NATIVE * bool(native.source)
-    wanted += SHARED_TIME * native.shared
+    wanted += LANES * native.lanes + SHARED_TIME * native.shared
     wanted += CONVOLUTION * programs["primal"].convolved
     source, imports, _ = runtime_source(wanted)
     interface = print_interface(recurrence, programs, choices, native)

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 import recc
 from recc.compiler import front
+from recc.passes.adjoint import adjoint
 from recc.passes.analyse import analyse
+from recc.passes.guard import guard
+from recc.passes.lower_kernel_lanes import walks_lanes
 from recc.passes.lower_passes import block_ranks
 from recc.passes.lower_scan import is_scannable
 from recc.runtime.native_chunks import chunks_of
@@ -26,9 +29,11 @@ T = 150
 
 
 def shares(path: Path) -> bool:
-    """Whether time can be shared out: there is a scan, and rows are not walked in blocks."""
+    """Whether time can be shared out: there is a scan, and rows are not walked side by side."""
     recurrence = front(path).recurrences[0]
-    return is_scannable(analyse(recurrence)) and block_ranks(recurrence) is None
+    if not is_scannable(analyse(recurrence)) or block_ranks(recurrence) is not None:
+        return False
+    return not walks_lanes(guard(recurrence), guard(adjoint(recurrence)))
 
 
 def every_spec() -> list[Any]:
@@ -165,8 +170,8 @@ def test_steps_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_summary_beyond_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a chunk's transition overflows and its states do not, steps are walked one after the other."""
-    function = recc.load("recurrence growing:\n    input  x, a\n    state  h\n    h = a * h + x\n    output h\n")
-    x, a = torch.zeros(1, 4000), torch.full((1, 4000), 1.5)
+    function = recc.load("recurrence growing:\n    input  x[D], a\n    state  h[D]\n    h = a * h + x\n    output h\n")
+    x, a = torch.zeros(1, 4000, 1), torch.full((1, 4000), 1.5)
     x[0, -3] = 1
     want = function(x, a, method="sequential", backend="torch")[0]
     taken = share_out(function, monkeypatch)
