@@ -552,13 +552,16 @@ struct team {
 struct part {
     int rank, parts, first, end;
     struct team *team;
+    const struct turned *turned; /* copies of matrices */
+    int copies;
 };
 
 /* After the next ticket comes the number of parts of a block and, if it is not one, a team for each block. */
 static inline struct part open_part(int64_t ticket, int64_t *next) {
     const int parts = (int)next[1], rank = (int)(ticket % parts);
     struct team *const teams = (struct team *)(next + 2);
-    return (struct part){rank, parts, BLOCK_ROWS * rank / parts, BLOCK_ROWS * (rank + 1) / parts, &teams[ticket / parts]};
+    const int first = BLOCK_ROWS * rank / parts, end = BLOCK_ROWS * (rank + 1) / parts;
+    return (struct part){rank, parts, first, end, &teams[ticket / parts], NULL, 0};
 }
 
 static inline void meet(const struct part *me) {
@@ -669,7 +672,9 @@ static inline __attribute__((always_inline)) register_vector sums_of(register_ve
 
 /* A part of the rows of several steps. */
 static inline struct part widened(const struct part *me, int rows) {
-    return (struct part){me->rank, me->parts, rows * me->rank / me->parts, rows * (me->rank + 1) / me->parts, me->team};
+    struct part wide = *me;
+    wide.first = rows * me->rank / me->parts, wide.end = rows * (me->rank + 1) / me->parts;
+    return wide;
 }
 
 /* --- multiply: vectors, parts --- */
@@ -743,7 +748,35 @@ static void multiply(
     }
 }
 
-/* --- multiply_turned: vectors, parts --- */
+/* --- multiply_turned: vectors, parts, multiply --- */
+
+/* A matrix that is multiplied by its rows may be turned once for many steps, for as many as its copy pays from. */
+#define TURNED_STEPS 128
+struct turned {
+    const real *of;
+    real *copy;
+    int64_t matrices;
+    int rows, columns;
+};
+
+/* Copies are made by all threads that share a block. */
+static void turn(struct part *me, const struct turned *turned, int copies) {
+    for (int i = 0; i < copies; i++)
+        for (int64_t matrix = 0; matrix < turned[i].matrices; matrix++) {
+            const int columns = turned[i].columns;
+            int rows = turned[i].rows;
+            const real *const of = turned[i].of + matrix * rows * columns;
+            real *const copy = turned[i].copy + matrix * rows * columns;
+            const int begin = own_columns(me, &rows, VECTOR_LANES);
+            for (int row = begin; row < rows; row += VECTOR_LANES)
+                for (int column = 0; column < columns; column += VECTOR_LANES)
+                    for (int k = column; k < columns && k < column + VECTOR_LANES; k++)
+                        for (int j = row; j < rows && j < row + VECTOR_LANES; j++)
+                            copy[(int64_t)k * turned[i].rows + j] = of[(int64_t)j * columns + k];
+        }
+    me->turned = turned, me->copies = copies;
+    meet(me);
+}
 
 /* The last elements of a row that are no whole vector, and zeros. */
 static inline __attribute__((always_inline)) register_vector rest_of(const real *row, int count) {
@@ -780,6 +813,12 @@ static inline __attribute__((always_inline)) void multiply_few_turned(
 static void multiply_turned(
     const struct part *me, int rows, int inner, int columns, const real *x, int64_t x_row, const real *w, int64_t w_row, real *y,
     int64_t y_row) {
+    for (int i = 0; i < me->copies; i++) {
+        const struct turned *const own = &me->turned[i];
+        if (w < own->of || w >= own->of + own->matrices * own->rows * own->columns) continue;
+        multiply(me, rows, inner, columns, x, x_row, 1, own->copy + (w - own->of), columns, y, y_row, 0);
+        return;
+    }
 #define MULTIPLY_TURNED(few) \
     if (2 * few <= VECTOR_LANES || few == 1) \
         for (; row + few <= rows; row += few) \

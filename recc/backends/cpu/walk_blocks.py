@@ -9,6 +9,7 @@ from recc.backends.cpu.drive import HEAD
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import StepPrinter
+from recc.backends.cpu.turned import Turned
 from recc.backends.cpu.walk import forward_tensors, given_params, kept_arrays
 from recc.backends.cpu.walk_stretches import ahead_of, behind_of, pointed, read_by, shared_by, timed_arrays
 from recc.ir.kernel import Kernel
@@ -26,6 +27,7 @@ class BlockForward:
         self._x, self._w, self._s, self._y, self._final, self._entry = groups
         self._ahead = ahead_of(step, names, self._x, self._w)
         self._behind = behind_of(step, names, self._y, self._w)
+        self._turned = Turned(step, self._w)
 
     def stretches(self) -> list[str]:
         return [text for item in (*self._ahead, *self._behind) for text in item.text()]
@@ -46,8 +48,9 @@ class BlockForward:
             before += item.before(blocks)
         for item in self._behind:
             held |= item.held_past(item.steps)
+        held |= self._turned.held
         lines = [HEAD.format(name="forward"), *blocks.opening(held, self._bounds)]
-        lines += blocks.prepared([CLEARED.format("m")], self._w, before)
+        lines += [*blocks.prepared([CLEARED.format("m")], self._w, before), *self._turned.lines()]
         lines.append(PAST.format(self._bounds + 2))
         lines += blocks.declare([*self._x, *self._s], False) + blocks.declare([*self._y, *self._final], True)
         lines += [f"{INDENT * 2}{EACH_ROW} {{"]

@@ -9,6 +9,7 @@ from recc.backends.cpu.drive import HEAD, Driver, Tensor
 from recc.backends.cpu.names import Names
 from recc.backends.cpu.statements import INDENT
 from recc.backends.cpu.step import ALIGNED, StepPrinter
+from recc.backends.cpu.turned import Turned
 from recc.backends.cpu.walk import backward_tensors, given_params, kept_arrays
 from recc.backends.cpu.walk_stretches import ahead_of, behind_of, pointed, read_by, shared_by, timed_arrays
 from recc.ir.kernel import Outer
@@ -33,6 +34,7 @@ class BlockBackward:
         self._replay_ahead = ahead_of(replay, names, self._x, self._w)
         self._ahead = ahead_of(step, names, [*self._x, *self._g], self._w)
         self._behind = behind_of(step, names, self._dx, self._w)
+        self._turned = Turned(step, self._w, replay.kernel, f"data[{self._bounds + 2}]")
         read = [array.name for item in self._behind for array in item.past]
         self._factors = list(dict.fromkeys([*(n for item in step.kernel.outers for n in (item.x, item.y)), *read]))
 
@@ -65,9 +67,11 @@ class BlockBackward:
         for item in (*self._replay_ahead, *self._ahead, *self._behind):
             held |= item.held
             before += item.before(blocks)
+        held |= self._turned.held
         cleared = [CLEARED.format("m"), CLEARED.format("replay"), f"memset(replayed, 0, {held['replayed'][1]});"]
         lines = [HEAD.format(name="backward"), *blocks.opening(held, self._bounds)]
-        lines += [*blocks.prepared(cleared, self._w, before), PAST.format(self._bounds + 2), *self._pointers()]
+        lines += [*blocks.prepared(cleared, self._w, before), *self._turned.lines()]
+        lines += [PAST.format(self._bounds + 2), *self._pointers()]
         lines += [f"{INDENT * 2}const int64_t length = (block.longest + shape[TILE_STEPS] - 1) / shape[TILE_STEPS];"]
         lines += [f"{INDENT * 2}for (int64_t tile = length - 1; tile >= 0; tile--) {{"]
         lines += [f"{INDENT * 3}const int64_t start = tile * shape[TILE_STEPS], left = block.longest - start;"]
