@@ -29,6 +29,7 @@ ROWS, LANES = 4, 2
 LENGTHS = (0, 1, 2, 63, 64, 65, 1000)
 SHORT = (0, 1, 3)  # on sizes of one; also what is left where values grow without bounds
 SIZES = (3, 2, 4, 5)
+Lengths = tuple[tuple[int, ...], ...]  # on usual sizes, and on sizes of one
 SLOPE_STEPS, SLOPE_TOLERANCE = 5, 1e-6
 TOLERANCES = {torch.float64: 1e-11, torch.float32: 2e-4}  # thousands of roundings; good modules need some ten
 
@@ -58,23 +59,26 @@ def verify(
     constants: dict[str, int | float] | None = None,
     progress: Progress | None = None,
     lengths: tuple[int, ...] = LENGTHS,
+    ones: bool = True,
 ) -> list[Result]:
     """Compare every recurrence of a source, in every method that it admits, with the float64 interpreter.
 
     Inputs are random, in the ranges and under the promises that the spec declares; the same in every run. `lengths`
-    are the numbers of steps. `progress(done, total)` is called after each case. Raises: SpecError for a bad spec."""
+    are the numbers of steps; with `ones`, a few also with all sizes one. `progress(done, total)` is called after each
+    case. Raises: SpecError for a bad spec."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # tensors are small: to share them out takes longer than to compute them
     try:
-        return _verify_all(source, constants, progress, lengths)
+        return _verify_all(source, constants, progress, (lengths, SHORT) if ones else (lengths,))
     finally:
         torch.set_num_threads(threads)
 
 
 def _verify_all(
-    source: Source, constants: dict[str, int | float] | None, progress: Progress | None, lengths: tuple[int, ...]
+    source: Source, constants: dict[str, int | float] | None, progress: Progress | None, lengths: Lengths
 ) -> list[Result]:
-    subjects = [_prepare(recurrence, source, constants, lengths) for recurrence in front(source, constants).recurrences]
+    recurrences = front(source, constants).recurrences
+    subjects = [_prepare(recurrence, source, constants, *lengths) for recurrence in recurrences]
     runs = [(subject, way, dtype) for subject in subjects for way in subject.ways for dtype in TOLERANCES]
     total = sum(subject.cases for subject, _, _ in runs)
     done = 0
@@ -103,11 +107,16 @@ class _Subject:
 
 
 def _prepare(
-    recurrence: Recurrence, source: Source, constants: dict[str, int | float] | None, lengths: tuple[int, ...]
+    recurrence: Recurrence,
+    source: Source,
+    constants: dict[str, int | float] | None,
+    lengths: tuple[int, ...],
+    ones: tuple[int, ...] = (),
 ) -> _Subject:
+    """What is to be called with `lengths` on usual sizes, and with `ones` on sizes of one."""
     function = _load(recurrence, source, constants)
     parts, doubts = [], []
-    for sizes, wanted in ((SIZES, lengths), ((1,), SHORT)):
+    for sizes, wanted in ((SIZES, lengths), *([((1,), ones)] if ones else [])):
         shape = Shape(ROWS, LANES, max(wanted), symbolic_sizes(recurrence, sizes))
         oracle = Oracle(recurrence, shape)
         if oracle.forward.has_nan:

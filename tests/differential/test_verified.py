@@ -35,20 +35,21 @@ def lengths_of(name: str) -> tuple[int, ...]:
     return LENGTHS if NAMES.index(name) % 5 == 0 else (0, 1, 2, 63, 65) if name in CORE else (0, 1, 5)
 
 
-def assert_verified(name: str, lengths: tuple[int, ...]) -> None:
-    results = verify(shipped()[name], lengths=lengths)
+def assert_verified(name: str, lengths: tuple[int, ...], ones: bool = True) -> None:
+    results = verify(shipped()[name], lengths=lengths, ones=ones)
     by_torch = [(r.method, r.dtype) for r in results if r.backend == "torch"]
     assert by_torch == [(m, d) for m in methods(name) for d in ("float64", "float32")]
     native = [(r.method, r.dtype) for r in results if r.backend == "cpu"]
     assert native == [("sequential", "float64"), ("sequential", "float32")]
     for result in results:
         assert result.passed and not result.detail, result
-        assert result.cases > 10 and result.error <= result.tolerance >= result.gradient_error
+        assert result.cases > 8 and result.error <= result.tolerance >= result.gradient_error
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_specs(name: str) -> None:
-    assert_verified(name, lengths_of(name))
+    """Sizes of one, which take as long to build as others, for the core and every fourth spec; all are slow."""
+    assert_verified(name, lengths_of(name), ones=name in CORE or NAMES.index(name) % 4 == 0)
 
 
 @pytest.mark.slow

@@ -60,6 +60,18 @@ def results(text: str, tensors: list[torch.Tensor], backend: str, **options: obj
     return [*found, *torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)]
 
 
+def assert_same_for_any_threads(text: str, tensors: list[torch.Tensor]) -> None:
+    """The same bits with one thread, with some, and with a number that divides nothing."""
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 4, 3):
+            torch.set_num_threads(threads)
+            found.append(results(text, tensors, "cpu"))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(x, y) for other in found[1:] for x, y in zip(found[0], other, strict=True))
+
+
 def compare(text: str, tensors: list[torch.Tensor], **options: object) -> None:
     pairs = [results(text, tensors, backend, **options) for backend in ("cpu", "torch")]
     for got, want in zip(*pairs, strict=True):

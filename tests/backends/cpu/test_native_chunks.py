@@ -63,7 +63,7 @@ def share_out(function: Callable[..., Any], patch: pytest.MonkeyPatch, count: in
 def test_against_the_interpreter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients of every spec that has a scan, packed, in reverse, with initial states and without."""
     subject = _prepare(front(path).recurrences[0], path, None, SHORT)
-    (caller, cases), *_ = subject.parts
+    ((caller, cases),) = subject.parts
     taken = share_out(caller._function, monkeypatch)
     errors = [caller.errors(case, "auto", torch.float64, "cpu") for case in cases]
     assert any(taken[::2]) and any(taken[1::2])

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from test_native_ahead import BOTH, HEADS, LATE, LAYER, ROTATION, SIZES
-from test_native_blocks import CELL, arguments, compare, results
+from test_native_blocks import CELL, arguments, assert_same_for_any_threads, compare
 
 import recc
 
@@ -53,14 +53,7 @@ def test_threads_change_nothing(text: str, rows: int, monkeypatch: pytest.Monkey
     module = recc.load(text).__globals__
     for name, number in (("SHARED_WORK", 1), ("LARGE_PRODUCTS", 1)):
         monkeypatch.setitem(module, name, number)
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 4, 3):
-            torch.set_num_threads(threads)
-            found.append(results(text, tensors, "cpu"))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(x, y) for other in found[1:] for x, y in zip(found[0], other, strict=True))
+    assert_same_for_any_threads(text, tensors)
 
 
 def test_a_row_is_the_same_among_others() -> None:

@@ -13,6 +13,7 @@ import recc
 from recc.compiler import front
 from recc.ir.evaluation import UNARY
 from recc.verify import LENGTHS, _prepare
+from recc.verify import SHORT as ONES
 from recc.verify.cases import Case
 
 SPECS = Path(__file__).parents[3] / "specs"
@@ -22,7 +23,7 @@ SHORT = tuple(steps for steps in LENGTHS if steps <= 65)
 
 def errors(path: Path, case_filter: str) -> dict[str, float]:
     recurrence = front(path).recurrences[0]
-    subject = _prepare(recurrence, path, None, SHORT)
+    subject = _prepare(recurrence, path, None, SHORT, ONES)
     worst = {"value": 0.0, "gradient": 0.0}
     for caller, cases in subject.parts:
         for case in cases:
