@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from recc.ir.nodes import Arange, Expr, Fixpoint, Fold, Recurrence, Reduce, Ref, Roll, Size, SizeOf, Solve, Var, Window
 from recc.ir.traverse import nodes
-from recc.passes.tidy import flatten
+from recc.passes.tidy import expressions, flatten
 
 
 def independent_sizes(recurrence: Recurrence) -> tuple[str, ...]:
@@ -16,14 +16,13 @@ def independent_sizes(recurrence: Recurrence) -> tuple[str, ...]:
     all of it has settled, so that a piece of an output depends on the same piece of inputs, params and states alone. A
     variable without the axis is the same for all pieces."""
     flat = flatten(recurrence)
-    results = (*flat.updates, *(item.expr for item in (*flat.outputs, *flat.totals)))
     given = [*flat.variables, *(item.var for item in (*flat.outputs, *flat.totals))]
     crossed = {size for var in given for size in var.sizes if var.sizes.count(size) > 1}
     shapes = {var.name: tuple(var.sizes) for var in flat.variables}  # an output may be called as an input is
     for let in flat.lets:
         shapes[let.name] = tuple(axis.size for axis in let.axes)
         crossed |= {size for size in shapes[let.name] if shapes[let.name].count(size) > 1}
-    for expr in (*(let.expr for let in flat.lets), *results):
+    for expr in expressions(flat):
         crossed |= {size for node in nodes(expr) for size in _crossed(node, shapes)}
     found = dict.fromkeys(size for state in flat.states for size in state.var.sizes if isinstance(size, str))
     return tuple(size for size in found if size not in crossed and size not in dict(flat.sizes))

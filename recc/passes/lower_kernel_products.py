@@ -14,7 +14,7 @@ from functools import reduce
 from recc.ir.build import add, mul, neg
 from recc.ir.nodes import Axis, Binary, Const, Expr, Let, Recurrence, Reduce, Ref, Size, SizeOf, Unary
 from recc.ir.traverse import freshen, inline, map_exprs, nodes, rewrite
-from recc.passes.tidy import drop_unused
+from recc.passes.tidy import drop_unused, expressions
 
 MOST_TERMS = 4
 Term = tuple[bool, tuple[Expr, ...]]  # whether it is subtracted, and its factors
@@ -28,9 +28,8 @@ def factor_sums(recurrence: Recurrence, ranks: dict[Size, int]) -> Recurrence:
 class _Factoring:
     def __init__(self, recurrence: Recurrence, ranks: dict[Size, int]):
         self._recurrence, self._ranks = recurrence, ranks
-        results = (*recurrence.updates, *(item.expr for item in (*recurrence.outputs, *recurrence.totals)))
         uses: Counter[str] = Counter()
-        for expr in (*(let.expr for let in recurrence.lets), *results):
+        for expr in expressions(recurrence):
             uses.update(node.name for node in nodes(expr) if isinstance(node, Ref))
         self._opened = {let.name: let for let in recurrence.lets if self._opens(let, uses[let.name])}
 

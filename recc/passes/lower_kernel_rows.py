@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 from recc.ir.build import mul, neg
 from recc.ir.kernel import ROWS, Outer
@@ -55,7 +56,8 @@ def block_of_rows(recurrence: Recurrence, ranks: dict[Size, int], stored: set[st
     recurrence, factors = _stored_factors(recurrence, len(outputs))
     outers = tuple(Outer(total, factors[x], factors[y]) for total, x, y in pairs)
     fixed = constants(recurrence)
-    return Block(_with_rows(recurrence, fixed), products, outers, fixed)
+    wide = {item.name for item in (*recurrence.variables, *recurrence.lets)} - fixed  # one value a row
+    return Block(with_axis(recurrence, ROW_AXIS, wide), products, outers, fixed)
 
 
 def constants(recurrence: Recurrence, *, numbers: bool = True) -> frozenset[str]:
@@ -254,26 +256,35 @@ def _terms(expr: Expr, both: set[Axis], made: dict[str, Let]) -> list[Term] | No
 # --- the axis for rows ---
 
 
-def _with_rows(recurrence: Recurrence, fixed: frozenset[str]) -> Recurrence:
-    """Everything but what depends on params alone has one value a row."""
+def with_axis(recurrence: Recurrence, axis: Axis, wide: set[str], *, last: bool = False) -> Recurrence:
+    """A recurrence in which variables and definitions that are `wide`, and all results, have one more axis, the first
+    or the `last`."""
+
+    def joined(items: tuple[Any, ...], more: Any) -> tuple[Any, ...]:
+        return (*items, more) if last else (more, *items)
 
     def rule(node: Expr) -> Expr:
-        if isinstance(node, Ref) and node.name not in fixed:
-            return replace(node, index=(ROW_AXIS, *node.index))
+        if isinstance(node, Ref) and node.name in wide:
+            return replace(node, index=joined(node.index, axis))
         return node
 
     def widened(var: Var) -> Var:
-        return replace(var, sizes=(ROWS, *var.sizes))
+        return replace(var, sizes=joined(var.sizes, axis.size))
+
+    def own(var: Var) -> Var:
+        return widened(var) if var.name in wide else var
 
     def each(items: tuple[Output, ...]) -> tuple[Output, ...]:
         return tuple(replace(item, var=widened(item.var)) for item in items)
 
     moved = map_exprs(recurrence, lambda expr: rewrite(expr, rule))
+    lets = (replace(let, axes=joined(let.axes, axis)) if let.name in wide else let for let in moved.lets)
     return replace(
         moved,
-        inputs=tuple(widened(var) for var in moved.inputs),
-        states=tuple(replace(state, var=widened(state.var)) for state in moved.states),
-        lets=tuple(let if let.name in fixed else replace(let, axes=(ROW_AXIS, *let.axes)) for let in moved.lets),
+        inputs=tuple(map(own, moved.inputs)),
+        params=tuple(map(own, moved.params)),
+        states=tuple(replace(state, var=own(state.var)) for state in moved.states),
+        lets=tuple(lets),
         outputs=each(moved.outputs),
         totals=each(moved.totals),
     )

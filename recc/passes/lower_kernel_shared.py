@@ -9,13 +9,12 @@ from recc.ir.traverse import canonical, names, nodes, rewrite
 from recc.passes.lower_kernel_nests import RECOMPUTED_COST
 from recc.passes.lower_kernel_rows import Block
 from recc.passes.lower_kernel_statements import cost_of
-from recc.passes.tidy import drop_unused, roots
+from recc.passes.tidy import drop_unused, names_read, roots
 
 
 def reads_states(primal: Recurrence, adjoint: Recurrence) -> bool:
     """Whether the adjoint's step needs the states before the step."""
-    exprs = (*(let.expr for let in adjoint.lets), *roots(adjoint))
-    return bool(set().union(*(names(expr) for expr in exprs)) & set(primal.state_names))
+    return not names_read(adjoint).isdisjoint(primal.state_names)
 
 
 def shared_values(first: Block, second: Block) -> list[tuple[str, str]]:

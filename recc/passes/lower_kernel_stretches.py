@@ -15,7 +15,7 @@ from recc.ir.traverse import map_exprs, names, rewrite
 from recc.passes.lower_kernel import Lowering, Ranks
 from recc.passes.lower_kernel_rows import Block
 from recc.passes.lower_kernel_shared import read_beside
-from recc.passes.tidy import Namer, drop_unused, roots, used_names
+from recc.passes.tidy import Namer, drop_unused, names_read, used_names
 
 
 class Stretch(Lowering):
@@ -31,7 +31,7 @@ class Stretch(Lowering):
         self._exported, self._stored = frozenset(exported), {var.name for var in near}
         self._outputs = recurrence.outputs
         made = {item.name for item in recurrence.outputs}
-        read = _read(recurrence).union(exported)
+        read = names_read(recurrence).union(exported)
         inputs = () if near else self._present(ports.inputs, read)
         params = self._present(ports.params, read)
         outputs = tuple(item for item in ports.outputs if made & set(self._parts.results[item.name]))
@@ -46,7 +46,7 @@ class Stretch(Lowering):
         self._replace(replace(part, recurrence=flat))
         self._fixed, self._namer = part.fixed, Namer(used_names(flat))
 
-    def _present(self, variables: tuple[Var, ...], read: set[str]) -> tuple[Var, ...]:
+    def _present(self, variables: tuple[Var, ...], read: frozenset[str]) -> tuple[Var, ...]:
         return tuple(var for var in variables if read & set(self._parts.names[var.name]))
 
 
@@ -68,7 +68,7 @@ class BlockLowering(Lowering):
         arrays = super()._own_arrays() + [Array(let.name, "ahead", _sizes(let.axes)) for let in self._given_ahead]
         if self._ahead is None and self._behind is None:
             return arrays
-        spare = self._apart() - _read(self._flat)
+        spare = self._apart() - names_read(self._flat)
         parts = [set(self._parts.names[var.name]) for var in self._ports.inputs]
         unread = set[str]().union(*(own for own in parts if own <= spare))
         return [array for array in arrays if array.name not in unread]
@@ -116,7 +116,7 @@ class BlockLowering(Lowering):
         if not outputs:
             return
         moved = {let.name for let in lets} - block.fixed
-        read = _read(replace(_only(recurrence), lets=tuple(lets), outputs=outputs)) - moved - block.fixed
+        read = names_read(replace(_only(recurrence), lets=tuple(lets), outputs=outputs)) - moved - block.fixed
         near, copies = self._past(recurrence, sorted(read))
 
         def rule(node: Expr) -> Expr:
@@ -156,10 +156,6 @@ def _only(recurrence: Recurrence) -> Recurrence:
     return replace(recurrence, updates=(), outputs=(), totals=())
 
 
-def _read(recurrence: Recurrence) -> set[str]:
-    return set[str]().union(*(names(expr) for expr in (*(let.expr for let in recurrence.lets), *roots(recurrence))))
-
-
 def _ahead_products(block: Block, apart: frozenset[str]) -> list[str]:
     """Products that depend on params and on inputs whose rows lie `apart`, those that the rest of a step reads."""
     known = apart | block.fixed
@@ -167,7 +163,7 @@ def _ahead_products(block: Block, apart: frozenset[str]) -> list[str]:
     for let in made.values():
         known |= {let.name} if names(let.expr) <= known else set()
     early = block.products & known
-    waiting, seen = sorted(_read(replace(block.recurrence, lets=())) | read_beside(block)), set[str]()
+    waiting, seen = sorted(names_read(replace(block.recurrence, lets=())) | read_beside(block)), set[str]()
     while waiting:
         name = waiting.pop()
         if name in made and name not in seen:

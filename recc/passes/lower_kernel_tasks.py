@@ -15,7 +15,7 @@ from recc.passes.lower_kernel_complex import RealParts, real_parts
 from recc.passes.lower_kernel_products import factor_sums
 from recc.passes.lower_kernel_statements import Statement, expand_reductions
 from recc.passes.order_axes import order_axes
-from recc.passes.tidy import Namer, drop_unused, flatten, roots, share, used_names
+from recc.passes.tidy import Namer, drop_unused, expressions, flatten, share, used_names
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class Task:
 def take_out(recurrence: Recurrence) -> tuple[Recurrence, tuple[Task, ...]]:
     """A recurrence without tasks, but with their solutions as inputs and what they are given as outputs; the same
     object if there are none."""
-    exprs = (*(let.expr for let in recurrence.lets), *roots(recurrence))
-    if not any(_is_task(node) for expr in exprs for node in nodes(expr)):
+    if not any(_is_task(node) for expr in expressions(recurrence) for node in nodes(expr)):
         return recurrence, ()
     flat = flatten(split_fixpoints(recurrence))
     namer = Namer(used_names(flat))

@@ -25,7 +25,7 @@ def axis_ranks(recurrence: Recurrence) -> Ranks:
     for let in _with_rounds(recurrence):
         over = let.expr.over if isinstance(let.expr, Reduce) and len(let.expr.axes) else ()
         summed |= {axis.size for axis in over}
-    order, known = _declared_ranks(recurrence), dict(recurrence.sizes)
+    order, known = declared_ranks(recurrence), dict(recurrence.sizes)
     few = {size for size in order if (size if isinstance(size, int) else known.get(size, FEW + 1)) <= FEW}
     ranked = sorted(order, key=lambda size: (size not in few, size not in summed))
     return {size: place for place, size in enumerate(ranked)}
@@ -39,7 +39,7 @@ def _with_rounds(recurrence: Recurrence) -> Iterable[Let]:
             yield from flatten(Recurrence("round", lets=node.lets, updates=(node.result,))).lets
 
 
-def _declared_ranks(recurrence: Recurrence) -> Ranks:
+def declared_ranks(recurrence: Recurrence) -> Ranks:
     """Axes as the largest variables have them."""
     variables = [state.var for state in recurrence.states] + [*recurrence.params, *recurrence.inputs]
     variables.sort(key=lambda var: -len(var.sizes))
@@ -52,7 +52,7 @@ def block_ranks(recurrence: Recurrence) -> Ranks | None:
 
     A matrix for each of several heads lies as it was declared, its heads outside. Rows with a fixed point are walked
     one by one, as each ends after rounds of its own, and so are those with a complex system of equations."""
-    first, second = axis_ranks(recurrence), _declared_ranks(recurrence)
+    first, second = axis_ranks(recurrence), declared_ranks(recurrence)
     for ranks in (first, second) if second != first else (first,):
         lowering = Lowering(recurrence, ranks, False, (), False)
         if not lowering.tasks and walks_blocks(lowering.flat, ranks):

@@ -60,6 +60,16 @@ def roots(recurrence: Recurrence) -> tuple[Expr, ...]:
     return recurrence.updates + results
 
 
+def expressions(recurrence: Recurrence) -> tuple[Expr, ...]:
+    """All that a step computes: its definitions, and what it is computed for."""
+    return (*(let.expr for let in recurrence.lets), *roots(recurrence))
+
+
+def names_read(recurrence: Recurrence) -> frozenset[str]:
+    """The names that a step reads anywhere."""
+    return frozenset().union(*map(names, expressions(recurrence)))
+
+
 def drop_unused(recurrence: Recurrence, read: Iterable[str] = ()) -> Recurrence:
     """Remove definitions that nothing reads; `read` are names that something else does."""
     needed = set(read).union(*(names(root) for root in roots(recurrence)))

@@ -96,7 +96,8 @@ def time_chunks(work: StepWork, rates: Rates, steps: int, rows: int, processors:
     def seconds(count: int) -> float:
         return steps * shared / count + CHUNK_SECONDS * count * rows
 
-    count = min(range(2, processors // max(1, rows) + 1), key=seconds)
+    most, best = processors // max(1, rows), math.isqrt(int(steps * shared / (CHUNK_SECONDS * max(1, rows))))
+    count = min((max(2, min(most, near)) for near in (best, best + 1)), key=seconds)
     return count if seconds(count) * LEAST_GAIN < steps * walked else 1
 
 

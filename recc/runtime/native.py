@@ -16,7 +16,7 @@ from recc.runtime.native_cut import SHARED_WORK
 from recc.runtime.native_memory import empty_in_pages
 from recc.runtime.native_plan import ALIGNMENT, NativeCall
 from recc.runtime.native_threads import share_out, tickets
-from recc.runtime.program import Port, Spec
+from recc.runtime.program import Port, Sharing, Spec
 from recc.runtime.tiles import Tensors
 
 
@@ -26,6 +26,11 @@ def in_memory(tensor: Tensor, port: Port, dtype: torch.dtype) -> Tensor:
         tensor = tensor.to(kind_of(port, dtype)).resolve_conj()
     tensor = tensor.resolve_neg()
     return tensor if lies_flat(tensor, len(port.axes)) else tensor.contiguous()
+
+
+def laid_out(tensors: Sequence[Tensor], ports: Sequence[Port], dtype: torch.dtype) -> Tensors:
+    """`in_memory` of a tensor for each port."""
+    return tuple(in_memory(t, p, dtype) for t, p in zip(tensors, ports, strict=True))
 
 
 def lies_flat(tensor: Tensor, features: int) -> bool:
@@ -95,11 +100,15 @@ def report_natively(spec: Spec, name: str, changes: Tensor | None) -> None:
             spec.native.report(what, rounds, change)
 
 
+def sharing_of(plan: NativeCall) -> Sharing:
+    """How a call whose time is shared out is walked."""
+    assert plan.spec.native is not None and plan.spec.native.sharing is not None
+    return plan.spec.native.sharing
+
+
 def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
     """Outputs, final states, and with `keep` the states at the entry of each tile, or what is kept of all steps."""
-    native = plan.spec.native
-    assert native is not None
-    walk = walk_forward if plan.chunks[0] is None else native.sharing[1]
+    walk = walk_forward if plan.chunks[0] is None else sharing_of(plan).forward
     if plan.cut is None:
         return walk(plan, x, w, s, keep)
     cut, of = plan.cut, plan.spec.signature
@@ -111,9 +120,8 @@ def run_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool
 def walk_forward(plan: NativeCall, x: Tensors, w: Tensors, s: Tensors, keep: bool) -> tuple[Tensors, Tensors, Tensors]:
     """`run_forward` of sequences that are not cut, or of all pieces."""
     signature, dtype = plan.spec.signature, plan.dtype
-    x = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
-    w = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
-    s = tuple(in_memory(t, p, dtype) for t, p in zip(s, signature.states, strict=True))
+    x, w = laid_out(x, signature.inputs, dtype), laid_out(w, signature.params, dtype)
+    s = laid_out(s, signature.states, dtype)
 
     def fresh(port: Port, leading: tuple[int, int], dtype: torch.dtype) -> Tensor:
         return empty_in_pages(plan.shape(port, leading), dtype)
@@ -137,9 +145,7 @@ def run_backward(
     plan: NativeCall, x: Tensors, w: Tensors, entries: Tensors, grads: Sequence[Tensor | None]
 ) -> tuple[Tensors, Tensors, Tensors]:
     """Cotangents of inputs, params and initial states."""
-    native = plan.spec.native
-    assert native is not None
-    walk = walk_backward if plan.chunks[1] is None else native.sharing[2]
+    walk = walk_backward if plan.chunks[1] is None else sharing_of(plan).backward
     if plan.cut is None:
         return walk(plan, x, w, entries, grads)
     cut, of = plan.cut, plan.spec.signature
@@ -153,22 +159,15 @@ def walk_backward(
 ) -> tuple[Tensors, Tensors, Tensors]:
     """`run_backward` of sequences that are not cut, or of all pieces."""
     signature, dtype = plan.spec.signature, plan.dtype
-    given = tuple(in_memory(t, p, dtype) for t, p in zip(x, signature.inputs, strict=True))
-    params = tuple(in_memory(t, p, dtype) for t, p in zip(w, signature.params, strict=True))
+    given, params = laid_out(x, signature.inputs, dtype), laid_out(w, signature.params, dtype)
     past = entries[0] if plan.past else None
     if past is not None and past.data_ptr() % ALIGNMENT:
         past = past.clone()  # hooks of autograd put it where they like
     began: Sequence[Tensor | None] = [None] * len(signature.states)
     if past is None:
-        began = [in_memory(t, p, dtype) for t, p in zip(entries, signature.states, strict=True)]
-    g_out = [
-        cotangent(g, p, plan.shape(p, plan.over_time()), dtype if p.complex else plan.out_dtype)
-        for g, p in zip(grads, signature.outputs, strict=False)
-    ]
-    g_final = [
-        cotangent(g, p, plan.shape(p, (plan.rows, 1)), dtype)
-        for g, p in zip(grads[len(g_out) :], signature.states, strict=True)
-    ]
+        began = laid_out(entries, signature.states, dtype)
+    g_out = output_cotangents(plan, grads[: len(signature.outputs)])
+    g_final = final_cotangents(plan, grads[len(signature.outputs) :])
     d_x = tuple(
         empty_in_pages(plan.shape(p, plan.over_time()), t.dtype) for t, p in zip(given, signature.inputs, strict=True)
     )
@@ -186,6 +185,20 @@ def walk_backward(
         tuple(fit(d, t.shape, t.dtype) for d, t in zip(d_w, w, strict=True)),
         d_s,
     )
+
+
+def output_cotangents(plan: NativeCall, grads: Sequence[Tensor | None]) -> Tensors:
+    """Those of outputs as kernels read them."""
+    return tuple(
+        cotangent(g, p, plan.shape(p, plan.over_time()), plan.dtype if p.complex else plan.out_dtype)
+        for g, p in zip(grads, plan.spec.signature.outputs, strict=True)
+    )
+
+
+def final_cotangents(plan: NativeCall, grads: Sequence[Tensor | None]) -> Tensors:
+    """Those of final states as kernels read them."""
+    states = plan.spec.signature.states
+    return tuple(cotangent(g, p, plan.shape(p, (plan.rows, 1)), plan.dtype) for g, p in zip(grads, states, strict=True))
 
 
 def cotangent(grad: Tensor | None, port: Port, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -14,10 +14,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recc.runtime.native import cotangent, in_memory, invoke, walk_backward, walk_forward
+from recc.runtime.native import (
+    final_cotangents,
+    invoke,
+    laid_out,
+    output_cotangents,
+    walk_backward,
+    walk_forward,
+)
 from recc.runtime.native_plan import NativeCall
 from recc.runtime.native_threads import processors
-from recc.runtime.program import Port, Program
+from recc.runtime.program import Port, Program, Sharing
 from recc.runtime.tiles import Tensors, fit, spread
 
 
@@ -94,20 +101,13 @@ def backward_in_chunks(
 ) -> tuple[Tensors, Tensors, Tensors]:
     """What `walk_backward` returns."""
     chunks = plan.chunks[1]
-    inner, of, dtype = chunks.inner(plan), plan.spec.signature, plan.dtype
+    inner, of = chunks.inner(plan), plan.spec.signature
     flat, began = in_line(plan, x, of.inputs), in_line(plan, entries, of.states)
     each = each_chunk(chunks, w)
-    g_out = [
-        cotangent(None if g is None else end_to_end(plan, g), p, inner.shape(p, inner.over_time()), kind)
-        for g, p in zip(grads, of.outputs, strict=False)
-        for kind in [dtype if p.complex else plan.out_dtype]
-    ]
-    g_final = tuple(
-        cotangent(g, p, plan.shape(p, (plan.rows, 1)), dtype)
-        for g, p in zip(grads[len(g_out) :], of.states, strict=True)
-    )
-
-    groups = [(flat, True), (laid_out(each, of.params, dtype), False), (began, True), (g_out, True)]
+    count = len(of.outputs)
+    g_out = output_cotangents(inner, [None if g is None else end_to_end(plan, g) for g in grads[:count]])
+    g_final = final_cotangents(plan, grads[count:])
+    groups = [(flat, True), (laid_out(each, of.params, plan.dtype), False), (began, True), (g_out, True)]
     sum_up = partial(summaries, inner, "adjoint_summary", groups)
     ends = states_between(chunks, plan.spec.adjoint, each, g_final, sum_up, not plan.reverse)
     if ends is None:
@@ -159,11 +159,6 @@ def states_between(
     return tuple(starts)
 
 
-def laid_out(tensors: Sequence[Tensor], ports: Sequence[Port], dtype: torch.dtype) -> Tensors:
-    """Tensors whose features lie as C reads them."""
-    return tuple(in_memory(t, p, dtype) for t, p in zip(tensors, ports, strict=True))
-
-
 def in_line(plan: NativeCall, tensors: Sequence[Tensor], ports: Sequence[Port]) -> Tensors:
     """What there is of each step, or each tile, of all sequences one after the other."""
     return laid_out([end_to_end(plan, t) for t in tensors], ports, plan.dtype)
@@ -191,4 +186,4 @@ def each_sequence(chunks: Chunks, d: Tensor, like: Tensor) -> Tensor:
     return d if like.shape[0] == 1 else torch.zeros_like(like).index_add_(0, chunks.sequences(), d)
 
 
-SHARING: tuple[Any, ...] = (split_time, forward_in_chunks, backward_in_chunks)
+SHARING = Sharing(split_time, forward_in_chunks, backward_in_chunks)

@@ -203,7 +203,7 @@ def plan_native(spec: Spec, bound: Bound, choice: Choice) -> NativeCall:
     block = block_rows(bound.rows, bound.w) if spec.native.blocks else 0
     plan = NativeCall(spec, None, *shape, bounds, choice.reverse, tile, choice.by_torch, cut, block, group)
     if spec.native.sharing and choice.method == "auto" and not choice.decoding:
-        plan = replace(plan, chunks=spec.native.sharing[0](plan))
+        plan = replace(plan, chunks=spec.native.sharing.split(plan))
     plan = replace(plan, library=native_library(spec, bound, group, any(plan.chunks)))
     return replace(plan, past=past_bytes(plan))
 

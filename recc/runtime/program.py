@@ -89,6 +89,14 @@ class Convolver(NamedTuple):
     differentiate: Callable[..., Any]  # the cotangents inside of an operator
 
 
+class Sharing(NamedTuple):
+    """How the time of few rows is shared out: functions that only modules whose scans are in C as well carry along."""
+
+    split: Callable[..., Any]  # (call) -> its chunks of time forwards and back, None where they would not pay
+    forward: Callable[..., Any]  # what `Native.forward` is for a call with chunks
+    backward: Callable[..., Any]  # what `Native.backward` is for one
+
+
 class Native(NamedTuple):
     """A recurrence and its adjoint in C, and how they are run: functions that only modules with C text carry along."""
 
@@ -106,7 +114,7 @@ class Native(NamedTuple):
     kept: tuple[tuple[str | int, ...], ...] = ()  # the axes of what is computed once for both parts of a backward pass
     missed: tuple[tuple[tuple[str, int], ...], ...] = ((), ())  # the fixed points of both passes, and their rounds
     report: Callable[..., Any] | None = None  # (what, rounds, change) tells that a fixed point was not reached
-    sharing: tuple[Callable[..., Any], ...] = ()  # time in chunks: (call) -> chunks or None, and both ways of walking
+    sharing: Sharing | None = None  # how the time of few rows is shared out
 
 
 class Choice(NamedTuple):

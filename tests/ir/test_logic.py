@@ -32,7 +32,7 @@ def formulas() -> st.SearchStrategy[Expr]:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(formulas(), formulas())
 def test_what_is_simplified_has_the_same_truth_value(x: Expr, y: Expr) -> None:
     both, either = conjunction(x, y), disjunction(x, y)

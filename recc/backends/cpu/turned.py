@@ -45,7 +45,8 @@ class Turned:
             *shared, rows, columns = map(self._step.size, array.sizes)
             lines.append(f"{INDENT * 3}{{{pointer}, {place}, {' * '.join(shared) or 1}, {rows}, {columns}}},")
             place += f" + {self._count(array)}"
-        count = f"{self._past} ? {self._own} : {len(self._arrays)}" if self._past else len(self._arrays)
+        every = len(self._arrays)
+        count = every if self._own == every else f"{self._past} ? {self._own} : {every}"
         turn = f"if (block.longest >= TURNED_STEPS) turn(&opened, copies, {count});"
         return [*lines, f"{INDENT * 2}}};", f"{INDENT * 2}{turn}"]
 

@@ -48,14 +48,14 @@ def share_out(function: Callable[..., Any], patch: pytest.MonkeyPatch, count: in
     for name, value in {"processors": lambda: 1000, "time_chunks": lambda *_: count, "TILE_STEPS": (4, 4)}.items():
         patch.setitem(module, name, value)
     taken: list[Any] = []
-    split, *walks = module["SPEC"].native.sharing
+    native = module["SPEC"].native
 
     def noted(plan: Any) -> Any:
-        found = split(plan)
+        found = native.sharing.split(plan)
         taken.extend(found)
         return found
 
-    patch.setitem(module["SPEC"].__dict__, "native", module["SPEC"].native._replace(sharing=(noted, *walks)))
+    patch.setitem(module["SPEC"].__dict__, "native", native._replace(sharing=native.sharing._replace(split=noted)))
     return taken
 
 
